@@ -1,0 +1,1 @@
+"""What every Headgate process needs and no service owns."""
