@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+from headgate.common.v1 import cache_status_pb2 as _cache_status_pb2
 from headgate.common.v1 import caller_pb2 as _caller_pb2
 from headgate.common.v1 import usage_pb2 as _usage_pb2
 import builtins as _builtins
@@ -51,38 +52,6 @@ CACHE_SCOPE_USER: CacheScope.ValueType  # 2
 CACHE_SCOPE_ORGANIZATION: CacheScope.ValueType  # 3
 """All users of one organisation."""
 Global___CacheScope: _TypeAlias = CacheScope  # noqa: Y015
-
-class _CacheStatus:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStatus.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CACHE_STATUS_UNSPECIFIED: _CacheStatus.ValueType  # 0
-    """Not stated."""
-    CACHE_STATUS_BYPASS: _CacheStatus.ValueType  # 1
-    """Not looked for."""
-    CACHE_STATUS_MISS: _CacheStatus.ValueType  # 2
-    """Not found."""
-    CACHE_STATUS_EXACT: _CacheStatus.ValueType  # 3
-    """Found under the same key."""
-    CACHE_STATUS_SEMANTIC: _CacheStatus.ValueType  # 4
-    """Found by meaning, and verified."""
-
-class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
-    """How an answer was found."""
-
-CACHE_STATUS_UNSPECIFIED: CacheStatus.ValueType  # 0
-"""Not stated."""
-CACHE_STATUS_BYPASS: CacheStatus.ValueType  # 1
-"""Not looked for."""
-CACHE_STATUS_MISS: CacheStatus.ValueType  # 2
-"""Not found."""
-CACHE_STATUS_EXACT: CacheStatus.ValueType  # 3
-"""Found under the same key."""
-CACHE_STATUS_SEMANTIC: CacheStatus.ValueType  # 4
-"""Found by meaning, and verified."""
-Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 
 @_typing.final
 class LookupRequest(_message.Message):
@@ -168,7 +137,7 @@ class LookupResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
-    status: Global___CacheStatus.ValueType
+    status: _cache_status_pb2.CacheStatus.ValueType
     """EXACT, SEMANTIC or MISS."""
     key: _builtins.bytes
     """The key that belongs to the question, 32 bytes, for Store. Opaque."""
@@ -181,7 +150,7 @@ class LookupResponse(_message.Message):
     def __init__(
         self,
         *,
-        status: Global___CacheStatus.ValueType = ...,
+        status: _cache_status_pb2.CacheStatus.ValueType = ...,
         key: _builtins.bytes = ...,
         entry: Global___Entry | None = ...,
         similarity: _builtins.float | None = ...,
