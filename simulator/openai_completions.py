@@ -1,0 +1,122 @@
+"""OpenAI's older text completions, with one prompt or a list, streamed and not."""
+
+from typing import Any
+
+import msgspec
+
+from simulator.answer import Answer, Finish, Segment, Task, compose, segments_seed
+from simulator.behaviour import split_model
+from simulator.errors import ApiError
+from simulator.openai_prompt import stops_of
+from simulator.openai_schema import CompletionRequest
+from simulator.openai_usage import FINGERPRINT, FINISH_REASONS, event, final_frames, usage
+from simulator.reply import Context, Frame, Reply, interleave
+
+_DEFAULT_MAX_TOKENS = 16
+
+
+def reply_to_completion(asked: CompletionRequest, context: Context) -> Reply:
+    prompts = inputs_of(asked.prompt, "prompt")
+    if asked.stream_options is not None and not asked.stream:
+        raise ApiError(400, "'stream_options' is only allowed when 'stream' is enabled.", "stream_options")
+    texts = CompletionTexts(asked, context, prompts)
+    return Reply(
+        input_tokens=texts.input_tokens,
+        body=texts.body,
+        frames=texts.frames if asked.stream else None,
+        cached_tokens=texts.cached_tokens,
+        output_tokens=texts.output_tokens,
+    )
+
+
+def inputs_of(given: str | list[str | int | list[int]], param: str) -> list[Segment]:
+    """One segment per text; a list of numbers is one text that is tokens already.
+
+    :raises ApiError: 400 for an empty list
+    """
+    if isinstance(given, str):
+        return [Segment.of(given)]
+    if not given:
+        raise ApiError(400, f"Invalid '{param}': expected at least one item.", param, "empty_array")
+    numbers = [each for each in given if isinstance(each, int)]
+    if numbers and len(numbers) < len(given):
+        raise ApiError(400, f"Invalid '{param}': texts and tokens are mixed.", param, "invalid_value")
+    if numbers:
+        return [_from_tokens(numbers)]
+    return [
+        Segment.of(each) if isinstance(each, str) else _from_tokens(each)
+        for each in given
+        if not isinstance(each, int)
+    ]
+
+
+def _from_tokens(tokens: list[int]) -> Segment:
+    return Segment(" ".join(map(str, tokens)), len(tokens))
+
+
+class CompletionTexts:
+    """Choice `p * n + i` is the i-th answer to prompt p."""
+
+    def __init__(self, asked: CompletionRequest, context: Context, prompts: list[Segment]) -> None:
+        self._asked = asked
+        self._context = context
+        self._prompts = prompts
+        self._choices = [
+            (prompt.text if asked.echo else "", compose(self._task(prompt), context.behaviour, choice))
+            for prompt in prompts
+            for choice in range(asked.n or 1)
+        ]
+        self.input_tokens = sum(prompt.tokens for prompt in prompts)
+        self.cached_tokens = min(context.behaviour.cached_tokens, self.input_tokens)
+        self.output_tokens = sum(answer.tokens for _, answer in self._choices)
+
+    def body(self) -> bytes:
+        choices = [
+            _choice(index, echo + "".join(answer.text), answer.finish)
+            for index, (echo, answer) in enumerate(self._choices)
+        ]
+        whole = self._head() | {"choices": choices}
+        if not self._context.behaviour.no_usage:
+            whole["usage"] = self._usage()
+        return msgspec.json.encode(whole)
+
+    def frames(self) -> list[Frame]:
+        options = self._asked.stream_options
+        include_usage = options is not None and bool(options.include_usage)
+        head = self._head()
+        running = head | {"usage": None} if include_usage else head
+        streams = [
+            _events(running, index, echo, answer) for index, (echo, answer) in enumerate(self._choices)
+        ]
+        told = include_usage and not self._context.behaviour.no_usage
+        return interleave(streams) + final_frames(head, self._usage() if told else None)
+
+    def _task(self, prompt: Segment) -> Task:
+        asked = self._asked
+        model, _ = split_model(asked.model)
+        limit = _DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
+        return Task(segments_seed([prompt], model, asked.seed), max_tokens=limit, stop=stops_of(asked.stop))
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "id": f"cmpl-{self._context.id}",
+            "object": "text_completion",
+            "created": self._context.created,
+            "model": self._context.model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        return usage(self.input_tokens, self.output_tokens, self.cached_tokens, 0)
+
+
+def _events(head: dict[str, Any], index: int, echo: str, answer: Answer) -> list[Frame]:
+    texts = [(echo, 0)] if echo else []
+    texts += [(token, 1) for token in answer.text]
+    frames = [(event(head | {"choices": [_choice(index, text, None)]}), tokens) for text, tokens in texts]
+    return [*frames, (event(head | {"choices": [_choice(index, "", answer.finish)]}), 0)]
+
+
+def _choice(index: int, text: str, finish: Finish | None) -> dict[str, Any]:
+    reason = FINISH_REASONS[finish] if finish else None
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": reason}

@@ -1,0 +1,45 @@
+"""OpenAI's usage object, and the pieces of a stream that its endpoints share."""
+
+from typing import Any
+
+import msgspec
+
+from simulator.answer import Finish
+from simulator.reply import Frame
+
+FINGERPRINT = "fp_simulator"
+DONE: Frame = (b"data: [DONE]\n\n", 0)
+FINISH_REASONS = {
+    Finish.STOP: "stop",
+    Finish.STOP_SEQUENCE: "stop",
+    Finish.LENGTH: "length",
+    Finish.TOOL_CALLS: "tool_calls",
+}
+
+
+def usage(input_tokens: int, output_tokens: int, cached_tokens: int, reasoning_tokens: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": input_tokens,
+        "completion_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def event(value: object) -> bytes:
+    return b"data: " + msgspec.json.encode(value) + b"\n\n"
+
+
+def error_event(body: bytes) -> bytes:
+    return b"data: " + body + b"\n\n"
+
+
+def final_frames(head: dict[str, Any], used: dict[str, Any] | None) -> list[Frame]:
+    """What follows the last choice: the usage when it was asked for, and the end."""
+    return [DONE] if used is None else [(event(head | {"choices": [], "usage": used}), 0), DONE]
