@@ -34,8 +34,8 @@ class PacedBatcher(Generic[Req, Res]):
     - `send` gets the requests in order and returns one result each; a result that is a GatewayError is raised to its
       caller. When `send` raises, exactly the calls of that batch raise the same.
     - A caller that is cancelled while queued is not sent; cancelled in flight, its result is dropped.
-    - While `send` runs, `context.current()` is the caller's own context when the batch has one traced caller, so that
-      its trace goes on; with several it is a context whose `links` name each sampled caller.
+    - While `send` runs, `context.current()` continues the trace of the first sampled caller, and its `links` name the
+      other sampled ones. It has no deadline: no caller's may cut short the others.
     """
 
     def __init__(self, send: Send[Req, Res], max_size: int = 64, pace_seconds: float = 0.004) -> None:
@@ -164,12 +164,13 @@ class PacedBatcher(Generic[Req, Res]):
 
 
 def _batch_context(batch: Sequence[_Call[Req, Res]]) -> RequestContext:
-    sampled = [call.context for call in batch if call.context.sampled]
-    if len(batch) == 1:
-        return batch[0].context
-    if len(sampled) == 1:
-        return sampled[0]
+    callers = [call.context for call in batch]
+    parent = next((caller for caller in callers if caller.sampled), callers[0])
+    others = [caller for caller in callers if caller.sampled and caller is not parent]
     return RequestContext(
-        request_id=batch[0].context.request_id,
-        links=tuple((caller.trace_id, caller.span_id) for caller in sampled),
+        request_id=parent.request_id,
+        trace_id=parent.trace_id,
+        span_id=parent.span_id,
+        sampled=parent.sampled,
+        links=tuple((caller.trace_id, caller.span_id) for caller in others),
     )

@@ -1,7 +1,7 @@
 """The request that the current task serves."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -22,6 +22,7 @@ class RequestContext:
     span_id: str = ""
     sampled: bool = False
     links: tuple[tuple[str, str], ...] = ()
+    initial_metadata: list[tuple[str, str]] = field(default_factory=list)
     log_ids: dict[str, str] = field(default_factory=dict)
 
     def remaining_seconds(self, now: float) -> float | None:
@@ -47,3 +48,10 @@ def current() -> RequestContext:
 def enter(context: RequestContext) -> None:
     """Make `context` current in this task and in those it starts from now on."""
     _current.set(context)
+
+
+def detach() -> RequestContext:
+    """Free the current task from its request's deadline, for work that must outlive the call; ids stay."""
+    context = replace(_current.get(), deadline=None)
+    _current.set(context)
+    return context

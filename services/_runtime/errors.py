@@ -5,6 +5,8 @@ GatewayError
 ├── InvalidFieldError          INVALID_ARGUMENT   INVALID_FIELD
 ├── DeadlineExceededError      DEADLINE_EXCEEDED  DEADLINE_EXCEEDED
 ├── PeerUnavailableError       UNAVAILABLE        PEER_UNAVAILABLE
+├── MissingCredentialsError    UNAUTHENTICATED    MISSING_CREDENTIALS
+├── InvalidTokenError          UNAUTHENTICATED    INVALID_KEY
 └── each service's own kinds, in its `errors.py`
 """
 
@@ -106,3 +108,17 @@ class PeerUnavailableError(GatewayError):
 
     code = Code.UNAVAILABLE
     reason = "PEER_UNAVAILABLE"
+
+
+class MissingCredentialsError(GatewayError):
+    """The call carries no `authorization: Bearer …`."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "MISSING_CREDENTIALS"
+
+
+class InvalidTokenError(GatewayError):
+    """The call's token is not the one that this installation's services share."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "INVALID_KEY"

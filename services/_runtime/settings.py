@@ -37,6 +37,9 @@ class ProcessSettings:
     metrics_listen: str = setting("", "host:port of the Prometheus endpoint; empty turns it off")
     workers: int = setting(1, "processes that share the port", minimum=1, maximum=256)
     drain_seconds: float = setting(30.0, "how long running calls may go on after SIGTERM", minimum=0)
+    lame_duck_seconds: float = setting(
+        0.5, "how long new calls are still taken after NOT_SERVING is said", minimum=0
+    )
     max_message_bytes: int = setting(20 * 1024 * 1024, "largest message received or sent", minimum=4096)
     max_connection_age_seconds: float = setting(
         0.0, "0: connections are never closed for their age", minimum=0

@@ -1,0 +1,135 @@
+"""The server's one interceptor: wraps each method once, so that a call pays only for what it uses."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from services._runtime.boundary import Boundary, Call
+from services._runtime.validation import decode, validate
+
+_PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
+
+
+class GatewayInterceptor(grpc.aio.ServerInterceptor):
+    """Request id, deadline, authentication, validation, metrics, tracing and the error table, around each method.
+
+    Health, reflection and channelz pass untouched. `unvalidated` are methods (`/package.Service/Method`) whose
+    caller is trusted to send what the contract allows. Validation is of single requests; the messages of a
+    request stream are the servicer's to judge.
+    """
+
+    def __init__(self, boundary: Boundary, unvalidated: frozenset[str] = frozenset()) -> None:
+        self._boundary = boundary
+        self._unvalidated = unvalidated
+        self._wrapped: dict[str, Any] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        name = handler_call_details.method
+        wrapped = self._wrapped.get(name)
+        if wrapped is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
+        # An unknown method is not remembered: a caller could make up names for ever.
+        if handler is None or name.startswith(_PUBLIC_PREFIXES):
+            return handler
+        wrapped = self._wrapped[name] = self._wrap(name, handler)
+        return wrapped
+
+    def _wrap(self, name: str, handler: Any) -> Any:
+        method = self._boundary.method(name)
+        request = self._reader(name, handler)
+        if handler.unary_unary:
+            return self._single(handler, grpc.unary_unary_rpc_method_handler, method, request)
+        if handler.stream_unary:
+            return self._single(handler, grpc.stream_unary_rpc_method_handler, method, request)
+        if handler.unary_stream:
+            return self._streaming(handler, grpc.unary_stream_rpc_method_handler, method, request)
+        return self._streaming(handler, grpc.stream_stream_rpc_method_handler, method, request)
+
+    def _reader(self, name: str, handler: Any) -> Callable[[Any], Any]:
+        """What makes the servicer's argument of what gRPC hands over: bytes, or an iterator of messages."""
+        if handler.request_streaming:
+            return lambda iterator: iterator
+        deserialize = handler.request_deserializer or (lambda raw: raw)
+        if name in self._unvalidated or not handler.request_deserializer:
+            return lambda raw: decode(deserialize, raw)
+
+        def read(raw: bytes) -> Any:
+            request = decode(deserialize, raw)
+            validate(request)
+            return request
+
+        return read
+
+    def _single(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
+        serve, behaviour = self._boundary.serve, handler.unary_unary or handler.stream_unary
+
+        async def respond(incoming: Any, call: Call) -> Any:
+            response = await behaviour(read(incoming), call.context)
+            await call.open()
+            return response
+
+        async def wrapped(incoming: Any, context: Any) -> Any:
+            return await serve(method, incoming, context, respond)
+
+        return make(wrapped, **_codecs(handler))
+
+    def _streaming(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
+        serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream
+
+        async def respond(incoming: Any, call: Call) -> None:
+            responses = behaviour(read(incoming), opener := _OpeningContext(call))
+            if not hasattr(responses, "__aiter__"):
+                await responses
+                await opener.open()
+                return
+            # This loop takes the place of gRPC's own, so that a message pays for no second one.
+            async with aclosing(responses):
+                first = await anext(responses, None)
+                await call.open()
+                if first is None:
+                    return
+                write = call.context.write
+                await write(first)
+                async for response in responses:
+                    await write(response)
+
+        async def wrapped(incoming: Any, context: Any) -> None:
+            await serve(method, incoming, context, respond)
+
+        return make(wrapped, **_codecs(handler))
+
+
+class _OpeningContext:
+    """The servicer's context, whose first `write` sends the initial metadata before; later ones are gRPC's own."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.write = self._first_write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call.context, name)
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        self._call.request.initial_metadata.extend(metadata)
+        await self._call.open()
+
+    async def open(self) -> None:
+        await self._call.open()
+
+    async def _first_write(self, message: Any) -> None:
+        self.write = self._call.context.write
+        await self._call.open()
+        await self.write(message)
+
+
+def _codecs(handler: Any) -> dict[str, Any]:
+    # A single request stays bytes until the caller is known: nobody else's 20 MiB are parsed.
+    deserialize = handler.request_deserializer if handler.request_streaming else None
+    return {"request_deserializer": deserialize, "response_serializer": handler.response_serializer}
