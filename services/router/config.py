@@ -1,0 +1,83 @@
+"""The `router:` section of the configuration file: providers, targets, models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from services._runtime.config import Credential, Section
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@=,-]{0,255}$")]
+Positive = Annotated[float, Field(gt=0)]
+
+CAPABILITIES = Literal[
+    "tools",
+    "vision",
+    "documents",
+    "audio",
+    "json",
+    "json_schema",
+    "grammar",
+    "reasoning",
+    "logprobs",
+    "multiple_choices",
+]
+
+
+class ProviderConfig(Section):
+    """One provider account: an address and a credential."""
+
+    api: Literal["openai", "anthropic"]
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+    api_key: Credential | None = None
+    # The name by which prices know the provider; the provider's own name when absent.
+    billed_as: Name | None = None
+    connect_timeout_seconds: Positive = 5.0
+    first_token_timeout_seconds: Positive = 60.0
+    between_tokens_timeout_seconds: Positive = 30.0
+    max_connections: Annotated[int, Field(ge=1)] = 1024
+    keep_alive_seconds: Positive = 60.0
+    # Ask for usage in every chunk (vLLM's stream_options.continuous_usage_stats), so that a cancelled stream is counted
+    # by the provider instead of estimated.
+    continuous_usage: bool = False
+    # What OpenAI-compatible servers call the output limit: OpenAI's newer models refuse `max_tokens`, others know only it.
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+
+
+class TargetConfig(Section):
+    """A provider's model that can be asked."""
+
+    provider: Name
+    model: Name
+    context_window: Annotated[int, Field(ge=1)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    # What the model can do beyond text; absent: everything that its provider's API can express.
+    capabilities: frozenset[CAPABILITIES] | None = None
+
+
+class ModelConfig(Section):
+    """A name that requests use, and the targets that serve it in the order in which they are tried."""
+
+    targets: Annotated[list[Name], Field(min_length=1)]
+
+
+class RouterConfig(Section):
+    """What the operator declares; addresses come from here and never from a request."""
+
+    providers: dict[Name, ProviderConfig] = {}
+    targets: dict[Name, TargetConfig] = {}
+    models: dict[Name, ModelConfig] = {}
+    # How the cache shares answers: only within a key, among a user's keys, or in the whole organisation.
+    cache_scope: Literal["key", "user", "organization"] = "user"
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, target in self.targets.items():
+            if target.provider not in self.providers:
+                raise ValueError(f"targets.{name}.provider: no provider `{target.provider}` is declared")
+        for name, model in self.models.items():
+            for target_id in model.targets:
+                if target_id not in self.targets:
+                    raise ValueError(f"models.{name}.targets: no target `{target_id}` is declared")
+        return self
