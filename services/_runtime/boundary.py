@@ -29,9 +29,10 @@ _SERVER_FAULTS = frozenset(
 class Call:
     """A call being served: gRPC's context, ours, and whether the initial metadata has left."""
 
-    __slots__ = ("_opened", "context", "request", "span", "started")
+    __slots__ = ("_opened", "_reticent", "context", "request", "span", "started")
 
-    def __init__(self, context: Any, request: RequestContext, started: float) -> None:
+    def __init__(self, context: Any, request: RequestContext, started: float, *, reticent: bool) -> None:
+        self._reticent = reticent
         self.context = context
         self.request = request
         self.started = started
@@ -39,19 +40,22 @@ class Call:
         self._opened = False
 
     async def open(self) -> None:
-        """Send the initial metadata, once."""
+        """Send the initial metadata, once; a trusted peer knows the request id, and a frame less is a tenth of a call."""
         if not self._opened:
             self._opened = True
+            if self._reticent and len(self.request.initial_metadata) == 1:
+                return
             await self.context.send_initial_metadata(tuple(self.request.initial_metadata))
 
 
 class Method:
     """What is known of a method before any call of it."""
 
-    __slots__ = ("metrics", "name")
+    __slots__ = ("metrics", "name", "trusted")
 
-    def __init__(self, name: str, metrics: MethodMetrics) -> None:
+    def __init__(self, name: str, metrics: MethodMetrics, *, trusted: bool) -> None:
         self.name = name
+        self.trusted = trusted
         self.metrics = metrics
 
 
@@ -66,9 +70,9 @@ class Boundary:
         self._telemetry = telemetry
         self._authenticate = authenticate
 
-    def method(self, full_name: str) -> Method:
+    def method(self, full_name: str, *, trusted: bool = False) -> Method:
         name = full_name.lstrip("/")
-        return Method(name, self._telemetry.rpc.method(name))
+        return Method(name, self._telemetry.rpc.method(name), trusted=trusted)
 
     async def serve(self, method: Method, incoming: Any, context: Any, respond: Respond) -> Any:
         """What `respond` returns; its failure becomes the call's status.
@@ -108,7 +112,7 @@ class Boundary:
             deadline=None if remaining is None else now + remaining,
             initial_metadata=[(REQUEST_ID_KEY, request_id)],
         )
-        call = Call(context, request, now)
+        call = Call(context, request, now, reticent=method.trusted)
         call.span = self._telemetry.tracing.begin_server_span(request, metadata)
         request_context.enter(request)
         return call

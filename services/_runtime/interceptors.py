@@ -15,14 +15,22 @@ _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
 class GatewayInterceptor(grpc.aio.ServerInterceptor):
     """Request id, deadline, authentication, validation, metrics, tracing and the error table, around each method.
 
-    Health, reflection and channelz pass untouched. `unvalidated` are methods (`/package.Service/Method`) whose
-    caller is trusted to send what the contract allows. Validation is of single requests; the messages of a
-    request stream are the servicer's to judge.
+    Health, reflection and channelz pass untouched. `trusted_methods` (`/package.Service/Method`) are called by peers
+    that send what the contract allows and know their request id: they are neither validated nor, unless the
+    servicer adds initial metadata, answered with any. Validation is of single requests; the messages of a request
+    stream are the servicer's to judge.
     """
 
-    def __init__(self, boundary: Boundary, unvalidated: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        boundary: Boundary,
+        trusted_methods: frozenset[str] = frozenset(),
+        *,
+        max_message_bytes: int = 20 * 1024 * 1024,
+    ) -> None:
         self._boundary = boundary
-        self._unvalidated = unvalidated
+        self._trusted_methods = trusted_methods
+        self._max_message_bytes = max_message_bytes
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(
@@ -42,7 +50,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, name: str, handler: Any) -> Any:
-        method = self._boundary.method(name)
+        method = self._boundary.method(name, trusted=name in self._trusted_methods)
         request = self._reader(name, handler)
         if handler.unary_unary:
             return self._single(handler, grpc.unary_unary_rpc_method_handler, method, request)
@@ -56,12 +64,12 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         """What makes the servicer's argument of what gRPC hands over: bytes, or an iterator of messages."""
         if handler.request_streaming:
             return lambda iterator: iterator
-        deserialize = handler.request_deserializer or (lambda raw: raw)
-        if name in self._unvalidated or not handler.request_deserializer:
-            return lambda raw: decode(deserialize, raw)
+        deserialize, max_bytes = handler.request_deserializer, self._max_message_bytes
+        if name in self._trusted_methods:
+            return lambda raw: decode(deserialize, raw, max_bytes)
 
         def read(raw: bytes) -> Any:
-            request = decode(deserialize, raw)
+            request = decode(deserialize, raw, max_bytes)
             validate(request)
             return request
 

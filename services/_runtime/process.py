@@ -37,12 +37,13 @@ EXIT_MISCONFIGURED = 2
 class Application:
     """What a service's composition root hands over to be served.
 
+    `trusted_methods` are those that only peers call, see GatewayInterceptor.
     `on_stop` run in order once no call is being served any more: pumps first, then spools and stores.
     """
 
     services: Sequence[Service]
     authenticate: Authenticate | None = None
-    unvalidated: frozenset[str] = frozenset()
+    trusted_methods: frozenset[str] = frozenset()
     on_stop: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
@@ -122,7 +123,9 @@ async def serve(
         for step in reversed(application.on_stop):
             ending.push_async_callback(step)
         boundary = Boundary(plan.service, telemetry, application.authenticate)
-        interceptor = GatewayInterceptor(boundary, application.unvalidated)
+        interceptor = GatewayInterceptor(
+            boundary, application.trusted_methods, max_message_bytes=settings.max_message_bytes
+        )
         server = GrpcServer(settings, application.services, [interceptor], prefix=plan.prefix)
         port = await server.start()
         metrics = await _serve_metrics(plan, telemetry, ending)

@@ -1,6 +1,6 @@
 """Requests in: bytes to message, and the contract's protovalidate rules, as errors that name fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import protovalidate
@@ -11,14 +11,53 @@ from services._runtime.errors import FieldViolation, InvalidFieldError
 _validator = protovalidate.Validator()
 
 
-def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
-    """:raises InvalidFieldError: the bytes are not such a message (a string that is not UTF-8, or garbage)."""
+def decode(deserialize: Callable[[bytes], Any], raw: bytes, max_bytes: int) -> Any:
+    """:raises InvalidFieldError: not such a message (a string that is not UTF-8, or garbage), or one too large."""
     try:
-        return deserialize(raw)
+        request = deserialize(raw)
     except DecodeError as error:
         raise InvalidFieldError(
             f"the {len(raw)} bytes sent are not a valid request message: {error}; strings must be UTF-8"
         ) from None
+    if len(raw) > max_bytes:
+        raise _too_large(request, len(raw), max_bytes)
+    return request
+
+
+def _too_large(request: Any, size: int, max_bytes: int) -> InvalidFieldError:
+    where, share = largest_field(request) if isinstance(request, Message) else ("", size)
+    text = f"the request has {size} bytes, at most {max_bytes} are taken"
+    if where:
+        text += f"; {where} alone has {share}"
+    return InvalidFieldError(text, field_violations=[FieldViolation(where, text)])
+
+
+def largest_field(message: Message) -> tuple[str, int]:
+    """The path of the field that makes a message large, down to where one field no longer has most of it."""
+    sizes = [found for field, value in message.ListFields() for found in _sizes(field.name, value)]
+    if not sizes:
+        return "", message.ByteSize()
+    path, value, size = max(sizes, key=lambda found: found[2])
+    if isinstance(value, Message):
+        inner, inner_size = largest_field(value)
+        if inner and inner_size * 2 > size:
+            return f"{path}.{inner}", inner_size
+    return path, size
+
+
+def _sizes(name: str, value: Any) -> Iterator[tuple[str, Any, int]]:
+    if isinstance(value, Message):
+        yield name, value, value.ByteSize()
+    elif isinstance(value, str):
+        yield name, value, len(value.encode())
+    elif isinstance(value, bytes):
+        yield name, value, len(value)
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _sizes(f'{name}["{key}"]' if isinstance(key, str) else f"{name}[{key}]", entry)
+    elif isinstance(value, Sequence):
+        for index, entry in enumerate(value):
+            yield from _sizes(f"{name}[{index}]", entry)
 
 
 def validate(request: Message) -> None:
