@@ -1,0 +1,1 @@
+"""The cache: keeps answers and finds them again for the same question by a caller of the same scope."""

@@ -1,0 +1,65 @@
+"""The cache's process: `python -m services.cache`."""
+
+import sys
+import time
+from functools import partial
+
+from headgate.cache.v1.cache_service_pb2_grpc import add_CacheServiceServicer_to_server
+from services._runtime.authentication import require_internal_token
+from services._runtime.config import read_section
+from services._runtime.process import Application, run
+from services._runtime.server import Service
+from services._runtime.settings import SettingsError, SharedSettings
+from services._runtime.telemetry import Telemetry
+from services.cache.cache import AnswerCache, Bounds
+from services.cache.metrics import CacheCollector
+from services.cache.secret import keep_secret
+from services.cache.servicer import SERVICE, TRUSTED_METHODS, CacheServicer
+from services.cache.settings import CacheSection, CacheSettings
+from services.cache.store import EntryStore
+from services.cache.stores.memory import MemoryEntryStore
+from services.cache.stores.redis import RedisEntryStore
+
+_NS = 1_000_000_000
+
+
+async def compose(settings: CacheSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
+    read_section(shared.config, "cache", CacheSection)
+    store = _store(settings)
+    bounds = Bounds(
+        settings.default_ttl_seconds * _NS, settings.max_ttl_seconds * _NS, settings.max_entry_bytes
+    )
+    cache = AnswerCache(store, _secret(settings, shared), bounds)
+    telemetry.registry.register(CacheCollector(cache))
+    servicer = CacheServicer(cache, time.time_ns)
+    return Application(
+        [Service(SERVICE, partial(add_CacheServiceServicer_to_server, servicer))],
+        authenticate=require_internal_token(shared.internal_token),
+        trusted_methods=TRUSTED_METHODS,
+        on_stop=[store.close],
+    )
+
+
+def _store(settings: CacheSettings) -> EntryStore:
+    if not settings.is_shared:
+        return MemoryEntryStore(settings.max_bytes, settings.organization_bytes)
+    try:
+        return RedisEntryStore.connect(
+            settings.store, settings.store_timeout_seconds, settings.max_ttl_seconds * _NS
+        )
+    except ValueError as error:
+        raise SettingsError([f"HEADGATE_CACHE_STORE: {error}"]) from None
+
+
+def _secret(settings: CacheSettings, shared: SharedSettings) -> bytes:
+    if settings.key_secret is not None:
+        return settings.key_secret.reveal().encode()
+    return keep_secret(shared.data_dir / "cache" / "key.secret")
+
+
+def keeps_state_in_process(settings: CacheSettings) -> str | None:
+    return None if settings.is_shared else "HEADGATE_CACHE_STORE=memory"
+
+
+if __name__ == "__main__":
+    sys.exit(run("cache", CacheSettings, compose, single_process=keeps_state_in_process))

@@ -1,0 +1,103 @@
+"""The contract's messages as the cache's own terms, and back."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from headgate.cache.v1 import cache_service_pb2 as pb
+from headgate.common.v1.cache_status_pb2 import CACHE_STATUS_EXACT, CACHE_STATUS_MISS
+from headgate.common.v1.caller_pb2 import Caller as CallerMessage
+from headgate.common.v1.usage_pb2 import TokenUsage
+from services.cache.cache import Finding
+from services.cache.entry import Answer, Entry, Usage
+from services.cache.question import Caller, Question, Scope
+from services.cache.store import Occupancy
+from services.cache.tally import Counts
+
+_MAX_INT64 = 2**63 - 1
+_SCOPES = {
+    pb.CACHE_SCOPE_UNSPECIFIED: Scope.USER,
+    pb.CACHE_SCOPE_KEY: Scope.KEY,
+    pb.CACHE_SCOPE_USER: Scope.USER,
+    pb.CACHE_SCOPE_ORGANIZATION: Scope.ORGANIZATION,
+}
+
+
+def to_question(request: pb.LookupRequest) -> Question:
+    return Question(
+        caller=_to_caller(request.caller),
+        scope=_SCOPES[request.scope],
+        model=request.model,
+        content=request.content,
+        max_age_ns=request.max_age.ToNanoseconds() if request.HasField("max_age") else None,
+        by_meaning=request.HasField("semantic"),
+    )
+
+
+def to_answer(request: pb.StoreRequest) -> Answer:
+    return Answer(
+        organization_id=request.caller.organization_id,
+        key=request.key,
+        value=request.value,
+        ttl_ns=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
+        tags=tuple(request.tags),
+        usage=_to_usage(request.usage),
+        cost_nanos=request.cost_nanos,
+    )
+
+
+def from_finding(finding: Finding) -> pb.LookupResponse:
+    if finding.entry is None:
+        return pb.LookupResponse(status=CACHE_STATUS_MISS, key=finding.key)
+    return pb.LookupResponse(status=CACHE_STATUS_EXACT, key=finding.key, entry=_from_entry(finding.entry))
+
+
+def from_counts(counts: Counts, occupancy: Occupancy | None) -> pb.GetStatsResponse:
+    return pb.GetStatsResponse(
+        exact_hits=counts.exact_hits,
+        semantic_hits=counts.semantic_hits,
+        misses=counts.misses,
+        stores=counts.stores,
+        evictions=counts.evictions,
+        entries=None if occupancy is None else occupancy.entries,
+        bytes=None if occupancy is None else occupancy.bytes,
+        saved_tokens=min(counts.saved_tokens, _MAX_INT64),
+        saved_cost_nanos=min(counts.saved_cost_nanos, _MAX_INT64),
+    )
+
+
+def _to_caller(caller: CallerMessage) -> Caller:
+    return Caller(caller.organization_id, caller.user_id, caller.key_id)
+
+
+def _to_usage(usage: TokenUsage) -> Usage:
+    return Usage(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_input_tokens,
+        usage.cache_write_input_tokens,
+        usage.reasoning_output_tokens,
+        usage.source,
+    )
+
+
+def _from_entry(entry: Entry) -> pb.Entry:
+    usage = entry.usage
+    return pb.Entry(
+        value=entry.value,
+        create_time=_timestamp(entry.created_ns),
+        expire_time=_timestamp(entry.expires_ns),
+        usage=TokenUsage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_input_tokens=usage.cache_read_input_tokens,
+            cache_write_input_tokens=usage.cache_write_input_tokens,
+            reasoning_output_tokens=usage.reasoning_output_tokens,
+            total_tokens=usage.total_tokens,
+            source=usage.source,  # type: ignore[arg-type]
+        ),
+        cost_nanos=entry.cost_nanos,
+    )
+
+
+def _timestamp(ns: int) -> Timestamp:
+    seconds, nanos = divmod(ns, 1_000_000_000)
+    return Timestamp(seconds=seconds, nanos=nanos)
