@@ -17,6 +17,7 @@ _STOP_REASONS = {
     Finish.LENGTH: "max_tokens",
     Finish.TOOL_CALLS: "tool_use",
 }
+MALFORMED_EVENT = b'event: content_block_delta\ndata: {"type":"content_block_delta,"index":[}\n\n'
 _PING: Frame = (b'event: ping\ndata: {"type":"ping"}\n\n', 0)
 
 

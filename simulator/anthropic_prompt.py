@@ -15,6 +15,7 @@ from simulator.anthropic_schema import (
     NoChoice,
     RedactedThinkingBlock,
     TextBlock,
+    ThinkingBetweenTools,
     ThinkingBlock,
     ThinkingDisabled,
     ToolChoice,
@@ -30,10 +31,9 @@ _REASONING_TOKENS = {None: 16, "low": 8, "medium": 16, "high": 32, "xhigh": 48, 
 
 def segments_of(asked: CountRequest) -> list[Segment]:
     """Tools, system, messages: the order in which the API caches them. Roles and framing count for nothing."""
-    return [
-        *_before_messages(asked),
-        *(each for message in asked.messages for each in _contents(message.content)),
-    ]
+    messages = (each for message in asked.messages for each in _contents(message.content))
+    end = [Segment("", 0, marked=True)] if asked.cache_control else []
+    return [*_before_messages(asked), *messages, *end]
 
 
 def task_of(asked: MessageRequest, segments: list[Segment]) -> Task:
@@ -55,9 +55,24 @@ def task_of(asked: MessageRequest, segments: list[Segment]) -> Task:
 
 
 def _reasoning_tokens(asked: MessageRequest, model: str) -> int:
-    if isinstance(asked.thinking, ThinkingDisabled) or (asked.thinking is None and "reasoning" not in model):
-        return 0
-    return _REASONING_TOKENS[asked.output_config.effort if asked.output_config else None]
+    return (
+        _REASONING_TOKENS[asked.output_config.effort if asked.output_config else None]
+        if _thinks(asked, model)
+        else 0
+    )
+
+
+def _thinks(asked: MessageRequest, model: str) -> bool:
+    match asked.thinking:
+        case None:
+            return "reasoning" in model
+        case ThinkingDisabled():
+            return False
+        case ThinkingBetweenTools():
+            latest = asked.messages[-1].content
+            return any(isinstance(block, ToolResultBlock) for block in latest)
+        case _:
+            return True
 
 
 def _callable_tools(asked: MessageRequest) -> tuple[Tool, ...]:

@@ -96,6 +96,10 @@ class ThinkingAdaptive(Struct, tag="adaptive", tag_field="type"):
     display: Literal["summarized", "omitted"] | None = None
 
 
+class ThinkingBetweenTools(Struct, tag="between_tools", tag_field="type"):
+    """Thinking after tool results only."""
+
+
 class ThinkingDisabled(Struct, tag="disabled", tag_field="type"):
     pass
 
@@ -118,8 +122,10 @@ class CountRequest(Struct):
     system: str | list[TextBlock] | None = None
     tools: list[Tool] | None = None
     tool_choice: AutoChoice | AnyChoice | ToolChoice | NoChoice | None = None
-    thinking: ThinkingEnabled | ThinkingAdaptive | ThinkingDisabled | None = None
+    thinking: ThinkingEnabled | ThinkingAdaptive | ThinkingBetweenTools | ThinkingDisabled | None = None
     output_config: OutputConfig | None = None
+    cache_control: CacheControl | None = None
+    """Marks the end of the whole prompt."""
 
 
 class MessageRequest(CountRequest, kw_only=True):

@@ -41,14 +41,29 @@ ReplyTo = Callable[[Any, Context], Reply]
 
 
 def _openai(name: str, request: type, reply: ReplyTo) -> Api:
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
-    return Api(name, decoder, reply, openai_body, openai_usage.error_event, check_openai_key, "x-request-id")
+    return Api(
+        name=name,
+        decoder=msgspec.json.Decoder(request),
+        reply=reply,
+        error_body=openai_body,
+        error_event=openai_usage.error_event,
+        malformed_event=openai_usage.MALFORMED_EVENT,
+        check_headers=check_openai_key,
+        id_header="x-request-id",
+    )
 
 
 def _anthropic(name: str, request: type, reply: ReplyTo) -> Api:
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
-    event = anthropic_messages.error_event
-    return Api(name, decoder, reply, anthropic_body, event, check_anthropic_headers, "request-id")
+    return Api(
+        name=name,
+        decoder=msgspec.json.Decoder(request),
+        reply=reply,
+        error_body=anthropic_body,
+        error_event=anthropic_messages.error_event,
+        malformed_event=anthropic_messages.MALFORMED_EVENT,
+        check_headers=check_anthropic_headers,
+        id_header="request-id",
+    )
 
 
 BY_PATH = {

@@ -1,6 +1,7 @@
 """Writes an answer to the client at its pace, with its interruption, and notes in the ledger what was written."""
 
 import asyncio
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -10,13 +11,20 @@ from simulator.ledger import Record
 from simulator.pacing import Pacer, frames_until
 from simulator.reply import Reply
 
-_MALFORMED_EVENT = b'data: {"id": "broken, "choices": [{]\n\n'
 _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 
 
 async def hang() -> None:
     """Until the client goes away, which cancels the handler."""
     await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenEvents:
+    error: bytes
+    """The event by which the API says that it failed."""
+    malformed: bytes
+    """An event that should be JSON and is not."""
 
 
 class Delivery:
@@ -26,13 +34,13 @@ class Delivery:
         behaviour: Behaviour,
         record: Record,
         headers: dict[str, str],
-        error_event: bytes,
+        events: BrokenEvents,
     ) -> None:
         self._request = request
         self._behaviour = behaviour
         self._record = record
         self._headers = headers
-        self._error_event = error_event
+        self._events = events
 
     async def send(self, reply: Reply) -> web.StreamResponse:
         return await (self._send_whole(reply) if reply.frames is None else self._send_events(reply))
@@ -79,9 +87,9 @@ class Delivery:
                 await response.write(b"")
                 await hang()
             case Interruption.MALFORMED:
-                await response.write(_MALFORMED_EVENT)
+                await response.write(self._events.malformed)
             case Interruption.ERROR:
-                await response.write(self._error_event)
+                await response.write(self._events.error)
             case Interruption.END:
                 pass
         await response.write_eof()

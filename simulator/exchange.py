@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from simulator.behaviour import NORMAL, Behaviour, BehaviourError, header_pairs, parse, split_model
-from simulator.delivery import Delivery, hang
+from simulator.delivery import BrokenEvents, Delivery, hang
 from simulator.errors import ApiError, from_decoding, injected
 from simulator.faults import FaultQueue
 from simulator.ledger import Ledger, Record
@@ -35,6 +35,7 @@ class Api:
     reply: Callable[[Any, Context], Reply]
     error_body: Callable[[ApiError, str], bytes]
     error_event: Callable[[bytes], bytes]
+    malformed_event: bytes
     check_headers: CheckHeaders
     id_header: str
 
@@ -90,8 +91,8 @@ async def _answer(simulator: Simulator, api: Api, request: web.Request, record: 
         record.outcome, record.status = "fault", 200
         return web.Response(body=_GARBAGE, content_type="text/html", headers=headers)
     failure = ApiError(500, "The simulator was asked to fail while it was answering.")
-    error_event = api.error_event(api.error_body(failure, record.id))
-    return await Delivery(request, behaviour, record, headers, error_event).send(reply)
+    events = BrokenEvents(api.error_event(api.error_body(failure, record.id)), api.malformed_event)
+    return await Delivery(request, behaviour, record, headers, events).send(reply)
 
 
 async def _decode(api: Api, request: web.Request) -> Any:

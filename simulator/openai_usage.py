@@ -8,6 +8,7 @@ from simulator.answer import Finish
 from simulator.reply import Frame
 
 FINGERPRINT = "fp_simulator"
+MALFORMED_EVENT = b'data: {"id":"chatcmpl-broken,"choices":[{]\n\n'
 DONE: Frame = (b"data: [DONE]\n\n", 0)
 FINISH_REASONS = {
     Finish.STOP: "stop",

@@ -57,7 +57,9 @@ async def test_usage_counts_prompt_and_answer(openai_client: AsyncOpenAI) -> Non
 
 
 async def test_a_stream_ends_with_its_usage_only_when_that_is_asked_for(openai_client: AsyncOpenAI) -> None:
-    silent = await openai_client.chat.completions.create(model="sim-small@tokens=3", messages=HELLO, stream=True)
+    silent = await openai_client.chat.completions.create(
+        model="sim-small@tokens=3", messages=HELLO, stream=True
+    )
     assert [chunk.usage async for chunk in silent] == [None] * 5
     telling = await openai_client.chat.completions.create(
         model="sim-small@tokens=3",
@@ -90,14 +92,18 @@ async def test_a_stop_sequence_ends_the_text_before_itself(openai_client: AsyncO
     whole = await openai_client.chat.completions.create(model="sim-small@tokens=20", messages=HELLO)
     text = str(whole.choices[0].message.content)
     stop = text.split()[5]
-    stopped = await openai_client.chat.completions.create(model="sim-small@tokens=20", messages=HELLO, stop=[stop])
+    stopped = await openai_client.chat.completions.create(
+        model="sim-small@tokens=20", messages=HELLO, stop=[stop]
+    )
     assert stopped.choices[0].message.content == text[: text.index(stop)]
     assert stopped.choices[0].finish_reason == "stop"
 
 
 async def test_choices_differ_and_stream_interleaved(openai_client: AsyncOpenAI) -> None:
     whole = await openai_client.chat.completions.create(model="sim-small@tokens=6", messages=HELLO, n=2)
-    stream = await openai_client.chat.completions.create(model="sim-small@tokens=6", messages=HELLO, n=2, stream=True)
+    stream = await openai_client.chat.completions.create(
+        model="sim-small@tokens=6", messages=HELLO, n=2, stream=True
+    )
     chunks = [chunk async for chunk in stream]
     texts = [choice.message.content for choice in whole.choices]
     assert texts[0] != texts[1]
@@ -112,7 +118,9 @@ async def test_a_reasoning_model_reasons_before_it_answers(openai_client: AsyncO
     assert answer.usage.completion_tokens_details is not None
     assert answer.usage.completion_tokens_details.reasoning_tokens == 16
     assert answer.usage.completion_tokens == 21
-    stream = await openai_client.chat.completions.create(model="sim-reasoning@tokens=5", messages=HELLO, stream=True)
+    stream = await openai_client.chat.completions.create(
+        model="sim-reasoning@tokens=5", messages=HELLO, stream=True
+    )
     deltas = [chunk.choices[0].delta async for chunk in stream]
     reasoning = "".join((delta.model_extra or {}).get("reasoning_content", "") for delta in deltas)
     assert reasoning == (answer.choices[0].message.model_extra or {})["reasoning_content"]
@@ -133,12 +141,16 @@ async def test_reasoning_effort_sets_how_much_is_reasoned_and_hidden_reasoning_i
 
 
 async def test_a_parsed_answer_satisfies_its_schema_streamed_or_not(openai_client: AsyncOpenAI) -> None:
-    parsed = await openai_client.chat.completions.parse(model="sim-small", messages=HELLO, response_format=City)
+    parsed = await openai_client.chat.completions.parse(
+        model="sim-small", messages=HELLO, response_format=City
+    )
     city = parsed.choices[0].message.parsed
     assert city is not None
     assert city.name
     assert city.districts
-    async with openai_client.chat.completions.stream(model="sim-small", messages=HELLO, response_format=City) as stream:
+    async with openai_client.chat.completions.stream(
+        model="sim-small", messages=HELLO, response_format=City
+    ) as stream:
         final = await stream.get_final_completion()
     assert final.choices[0].message.parsed == city
 
@@ -162,7 +174,9 @@ async def test_images_by_address_and_in_line_count_for_85_tokens_each(openai_cli
 
 
 async def test_log_probabilities_come_one_per_token(openai_client: AsyncOpenAI) -> None:
-    whole = await openai_client.chat.completions.create(model="sim-small@tokens=4", messages=HELLO, logprobs=True)
+    whole = await openai_client.chat.completions.create(
+        model="sim-small@tokens=4", messages=HELLO, logprobs=True
+    )
     logprobs = whole.choices[0].logprobs
     assert logprobs is not None
     assert logprobs.content is not None
@@ -173,5 +187,9 @@ async def test_log_probabilities_come_one_per_token(openai_client: AsyncOpenAI) 
         logprobs=True,
         stream=True,
     )
-    streamed = [choice.logprobs for chunk in [c async for c in stream] for choice in chunk.choices if choice.logprobs]
-    assert [each.content[0].logprob for each in streamed if each.content] == [each.logprob for each in logprobs.content]
+    streamed = [
+        choice.logprobs for chunk in [c async for c in stream] for choice in chunk.choices if choice.logprobs
+    ]
+    assert [each.content[0].logprob for each in streamed if each.content] == [
+        each.logprob for each in logprobs.content
+    ]

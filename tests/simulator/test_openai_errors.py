@@ -41,7 +41,10 @@ async def test_an_unknown_model_is_not_found(openai_client: AsyncOpenAI) -> None
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}}, "tool_choice"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}},
+            "tool_choice",
+        ),
         ({"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "x"}]}, "messages.[0].role"),
         ({"messages": [{"role": "assistant", "tool_calls": [CALL]}]}, "messages"),
         ({"messages": [{"role": "user"}]}, "messages.[0].content"),
@@ -60,7 +63,9 @@ async def test_a_bad_field_is_a_bad_request_that_names_it(
     assert error.param == param
 
 
-@pytest.mark.parametrize("url", ["ftp://example.com/a.png", "data:text/plain;base64,aGk=", "data:image/png;base64,***"])
+@pytest.mark.parametrize(
+    "url", ["ftp://example.com/a.png", "data:text/plain;base64,aGk=", "data:image/png;base64,***"]
+)
 async def test_a_bad_image_is_a_bad_request(openai_client: AsyncOpenAI, url: str) -> None:
     content = [{"type": "image_url", "image_url": {"url": url}}]
     error = await refused(openai_client, messages=[{"role": "user", "content": content}])
@@ -74,7 +79,9 @@ async def test_a_missing_field_is_named(openai_client: AsyncOpenAI) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"model": "\xff", "messages": []}', b"[]"])
-async def test_a_body_that_is_not_the_apis_json_is_a_bad_request(openai_client: AsyncOpenAI, body: bytes) -> None:
+async def test_a_body_that_is_not_the_apis_json_is_a_bad_request(
+    openai_client: AsyncOpenAI, body: bytes
+) -> None:
     with pytest.raises(openai.BadRequestError):
         await openai_client.post("/chat/completions", content=body, cast_to=object)
 

@@ -11,12 +11,17 @@ SCHEMA: dict[str, object] = {
     "required": ["city", "days"],
 }
 TOOLS: list[ChatCompletionToolParam] = [
-    {"type": "function", "function": {"name": "weather", "description": "The forecast", "parameters": SCHEMA}},
+    {
+        "type": "function",
+        "function": {"name": "weather", "description": "The forecast", "parameters": SCHEMA},
+    },
     {"type": "function", "function": {"name": "population", "parameters": SCHEMA}},
 ]
 
 
-async def test_a_required_tool_is_called_with_arguments_that_fit_its_schema(openai_client: AsyncOpenAI) -> None:
+async def test_a_required_tool_is_called_with_arguments_that_fit_its_schema(
+    openai_client: AsyncOpenAI,
+) -> None:
     answer = await openai_client.chat.completions.create(
         model="sim-small",
         messages=[{"role": "user", "content": "What now?"}],
@@ -53,7 +58,9 @@ async def test_a_named_tool_is_called_and_a_forbidden_one_is_not(openai_client: 
     assert none.choices[0].message.tool_calls is None
 
 
-async def test_parallel_calls_stream_as_fragments_that_make_the_same_calls(openai_client: AsyncOpenAI) -> None:
+async def test_parallel_calls_stream_as_fragments_that_make_the_same_calls(
+    openai_client: AsyncOpenAI,
+) -> None:
     asked = "Please call:weather and call:population."
     whole = await openai_client.chat.completions.create(
         model="sim-small",
@@ -96,7 +103,11 @@ async def test_a_tool_result_is_answered_with_text(openai_client: AsyncOpenAI) -
             {
                 "role": "assistant",
                 "tool_calls": [
-                    {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}},
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "weather", "arguments": '{"city":"Oslo"}'},
+                    },
                 ],
             },
             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
