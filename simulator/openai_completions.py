@@ -1,5 +1,6 @@
 """OpenAI's older text completions, with one prompt or a list, streamed and not."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -61,8 +62,10 @@ class CompletionTexts:
         self._asked = asked
         self._context = context
         self._prompts = prompts
+        # This endpoint is older than reasoning.
+        unreasoned = replace(context.behaviour, reasoning_tokens=0)
         self._choices = [
-            (prompt.text if asked.echo else "", compose(self._task(prompt), context.behaviour, choice))
+            (prompt.text if asked.echo else "", compose(self._task(prompt), unreasoned, choice))
             for prompt in prompts
             for choice in range(asked.n or 1)
         ]
