@@ -1,0 +1,1 @@
+"""The rate limiter: one atomic decision over every limit that binds a request."""

@@ -1,0 +1,56 @@
+"""The rate limiter's process: `python -m services.ratelimit`."""
+
+import asyncio
+import sys
+import time
+from functools import partial
+
+from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import add_RateLimitServiceServicer_to_server
+from services._runtime.authentication import require_internal_token
+from services._runtime.config import read_section
+from services._runtime.process import Application, run
+from services._runtime.server import Service
+from services._runtime.settings import SharedSettings
+from services._runtime.telemetry import Telemetry
+from services.ratelimit.book import LimitBook
+from services.ratelimit.config import RateLimitSection
+from services.ratelimit.limiter import Limiter
+from services.ratelimit.metrics import LimiterMetrics
+from services.ratelimit.servicer import SERVICE, TRUSTED_METHODS, RateLimitServicer
+from services.ratelimit.settings import RateLimitSettings, single_process
+from services.ratelimit.store import BucketStore, LimitStore
+from services.ratelimit.stores.memory import MemoryBucketStore
+from services.ratelimit.stores.memory_limits import MemoryLimitStore
+
+_US = 1_000_000
+
+
+async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
+    section = read_section(shared.config, "ratelimit", RateLimitSection)
+    buckets, limits = _stores(settings)
+    book = LimitBook(limits, [declared.limit() for declared in section.limits])
+    await book.refresh()
+    following = asyncio.create_task(book.follow(settings.refresh_seconds, telemetry.log))
+    metrics = LimiterMetrics(telemetry.registry)
+    limiter = Limiter(book, buckets, metrics, settings.reservation_ttl_seconds * _US)
+    servicer = RateLimitServicer(limiter, book, time.time_ns)
+
+    async def stop() -> None:
+        following.cancel()
+        await asyncio.wait([following])
+        await buckets.close()
+
+    return Application(
+        [Service(SERVICE, partial(add_RateLimitServiceServicer_to_server, servicer))],
+        authenticate=require_internal_token(shared.internal_token),
+        trusted_methods=TRUSTED_METHODS,
+        on_stop=[stop],
+    )
+
+
+def _stores(settings: RateLimitSettings) -> tuple[BucketStore, LimitStore]:
+    return MemoryBucketStore(lambda: time.monotonic_ns() // 1000), MemoryLimitStore()
+
+
+if __name__ == "__main__":
+    sys.exit(run("ratelimit", RateLimitSettings, compose, single_process=single_process))

@@ -1,0 +1,130 @@
+"""What the service does with a request: bind, decide in the store, and say why when there is no room."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services._runtime.errors import QuotaViolation
+from services.ratelimit.book import LimitBook
+from services.ratelimit.bucket import Standing
+from services.ratelimit.errors import RateLimitedError, ReservationNotFoundError
+from services.ratelimit.limit import Amounts, Caller
+from services.ratelimit.metrics import LimiterMetrics
+from services.ratelimit.store import BucketStore, Decision, Reservation, Resolution
+
+_UNBOUND = Decision(admitted=True, standings=())
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request for room. `ttl_us` None: the service's default."""
+
+    reservation_id: str
+    caller: Caller
+    model: str
+    labels: Mapping[str, str]
+    amounts: Amounts
+    ttl_us: int | None
+
+
+class Limiter:
+    """Decides over all limits that bind a request at once.
+
+    When none binds, nothing is kept: the answer names no limit, and there is nothing to settle. Settling (or releasing)
+    is then answered with True as long as no limit could have bound the caller.
+    """
+
+    def __init__(
+        self, book: LimitBook, store: BucketStore, metrics: LimiterMetrics, default_ttl_us: int
+    ) -> None:
+        self._book = book
+        self._store = store
+        self._metrics = metrics
+        self._default_ttl_us = default_ttl_us
+
+    async def reserve(self, requests: Sequence[Request]) -> list[tuple[Standing, ...] | RateLimitedError]:
+        """For each request how its limits stand after it, or why it was refused."""
+        table = self._book.table
+        bound = [table.bind(request.caller, request.model, request.labels) for request in requests]
+        asked = [
+            Reservation(
+                request.caller.organization_id,
+                request.reservation_id,
+                request.amounts,
+                buckets,
+                request.ttl_us or self._default_ttl_us,
+            )
+            for request, buckets in zip(requests, bound, strict=True)
+            if buckets
+        ]
+        with self._metrics.store_errors():
+            decided = iter(await self._store.reserve(asked) if asked else ())
+        decisions = [next(decided) if buckets else _UNBOUND for buckets in bound]
+        self._metrics.decided(decisions)
+        return [
+            decision.standings if decision.admitted else refusal(decision.standings, request.amounts)
+            for request, decision in zip(requests, decisions, strict=True)
+        ]
+
+    async def settle(self, ended: Sequence[tuple[Caller, str, Amounts]]) -> list[bool]:
+        """True where the reservation is settled, by this call or an earlier one."""
+        table = self._book.table
+        bindable = [table.may_bind(caller) for caller, _, _ in ended]
+        asked = [
+            Resolution(caller.organization_id, reservation_id, used)
+            for (caller, reservation_id, used), may_bind in zip(ended, bindable, strict=True)
+            if may_bind
+        ]
+        with self._metrics.store_errors():
+            settled = iter(await self._store.settle(asked) if asked else ())
+        return [next(settled) if may_bind else True for may_bind in bindable]
+
+    async def release(self, caller: Caller, reservation_id: str) -> bool:
+        if not self._book.table.may_bind(caller):
+            return True
+        with self._metrics.store_errors():
+            return await self._store.release(caller.organization_id, reservation_id)
+
+    async def renew(self, caller: Caller, reservation_id: str, ttl_us: int) -> None:
+        with self._metrics.store_errors():
+            renewed = await self._store.renew(caller.organization_id, reservation_id, ttl_us)
+        if not renewed:
+            raise ReservationNotFoundError(
+                f"reservation {reservation_id} is unknown, resolved, or has expired"
+            )
+
+    async def peek(self, caller: Caller, model: str, labels: Mapping[str, str]) -> tuple[Standing, ...]:
+        table = self._book.table
+        buckets = table.bind(caller, model, labels) if model else table.bind_any_model(caller, labels)
+        if not buckets:
+            return ()
+        with self._metrics.store_errors():
+            return await self._store.peek(buckets)
+
+
+def refusal(standings: Sequence[Standing], amounts: Amounts) -> RateLimitedError:
+    """Names the limit that refused first, all that refuse, and when the same request would fit them all."""
+    refusing = [standing for standing in standings if standing.exceeded and not standing.shadow]
+    first = refusing[0]
+    waits = [standing.fits_after_us for standing in refusing]
+    known = [wait for wait in waits if wait is not None]
+    return RateLimitedError(
+        f"limit {first.limit_id} refused: {_why(first, amounts)}",
+        retry_after_seconds=max(known) / 1e6 if len(known) == len(waits) else None,
+        retryable=None if len(known) == len(waits) else False,
+        quota_violations=[
+            QuotaViolation(f"limit:{standing.limit_id}", _why(standing, amounts)) for standing in refusing
+        ],
+        metadata={
+            "limit_id": first.limit_id,
+            "metric": first.metric.name,
+            "limit": str(first.capacity),
+            "remaining": str(first.remaining),
+        },
+    )
+
+
+def _why(standing: Standing, amounts: Amounts) -> str:
+    amount, unit = amounts[standing.metric - 1], standing.metric.unit
+    if standing.fits_after_us is None:
+        return f"{amount} {unit} are asked for, it holds at most {standing.capacity}: this can never fit"
+    return f"{amount} {unit} are asked for, {standing.remaining} of {standing.capacity} remain"

@@ -1,0 +1,1 @@
+"""Adapters of the ports in `store.py`, named after their technology."""

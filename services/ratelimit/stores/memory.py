@@ -1,0 +1,184 @@
+"""Buckets and reservations in this process's memory; gone with it, and not shared with others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from services.ratelimit.bucket import Bucket, Kind, Standing
+from services.ratelimit.limit import NOTHING, Amounts
+from services.ratelimit.sliding_window import Slots
+from services.ratelimit.store import REMEMBERED_US, Decision, Reservation, Resolution
+from services.ratelimit.stores.expiry import ExpiryWheel
+from services.ratelimit.token_bucket import Fill
+
+# A bucket outlives its emptiness, so that the stamps of its takes never repeat.
+_LINGER_US = 1_000_000
+
+_State = Fill | Slots
+_Id = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Record:
+    decision: Decision
+    takes: Sequence[tuple[Bucket, int, int]]
+    """Bucket, amount, and the take's stamp."""
+    expire_us: int
+    state: Literal["open", "settled", "released"] = "open"
+
+
+class MemoryBucketStore:
+    """Implements BucketStore. `clock` gives microseconds that never run backwards.
+
+    Memory is proportional to the buckets that are not full and the reservations that are remembered: both are dropped
+    in constant amortised time while calls are served.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._buckets: dict[str, _State] = {}
+        self._records: dict[_Id, _Record] = {}
+        self._idle: ExpiryWheel[str] = ExpiryWheel()
+        self._expired: ExpiryWheel[_Id] = ExpiryWheel()
+
+    def __len__(self) -> int:
+        return len(self._buckets) + len(self._records)
+
+    async def reserve(self, reservations: Sequence[Reservation]) -> list[Decision]:
+        now_us = self._advance()
+        return [self._reserve(reservation, now_us) for reservation in reservations]
+
+    async def settle(self, resolutions: Sequence[Resolution]) -> list[bool]:
+        now_us = self._advance()
+        return [self._settle(resolution, now_us) for resolution in resolutions]
+
+    async def release(self, organization_id: str, reservation_id: str) -> bool:
+        now_us = self._advance()
+        record = self._record((organization_id, reservation_id), now_us)
+        if record is not None and record.state == "open":
+            self._resolve(record, NOTHING, now_us)
+            record.state = "released"
+        return record is not None and record.state == "released"
+
+    async def renew(self, organization_id: str, reservation_id: str, ttl_us: int) -> bool:
+        now_us = self._advance()
+        record = self._record((organization_id, reservation_id), now_us)
+        if record is None or record.state != "open":
+            return False
+        record.expire_us = now_us + ttl_us
+        return True
+
+    async def peek(self, buckets: Sequence[Bucket]) -> tuple[Standing, ...]:
+        now_us = self._advance()
+        standings = []
+        for bucket in buckets:
+            state = self._known(bucket, now_us) or _empty(bucket, now_us)
+            standings.append(_standing(bucket, state, 0, fits=state.fits(0, bucket.capacity)))
+        return tuple(standings)
+
+    async def close(self) -> None:
+        self._buckets.clear()
+        self._records.clear()
+
+    def _reserve(self, reservation: Reservation, now_us: int) -> Decision:
+        identity = (reservation.organization_id, reservation.reservation_id)
+        if (known := self._record(identity, now_us)) is not None:
+            return known.decision
+        wanted = [(bucket, reservation.amounts[bucket.metric - 1]) for bucket in reservation.buckets]
+        states = [self._state(bucket, now_us) for bucket in reservation.buckets]
+        fitting = [
+            state.fits(amount, bucket.capacity)
+            for (bucket, amount), state in zip(wanted, states, strict=True)
+        ]
+        admitted = all(fits or bucket.shadow for (bucket, _), fits in zip(wanted, fitting, strict=True))
+        takes = []
+        if admitted:
+            takes = [
+                (bucket, amount, state.take(amount))
+                for (bucket, amount), state, fits in zip(wanted, states, fitting, strict=True)
+                if fits
+            ]
+        standings = tuple(
+            _standing(bucket, state, amount, fits=fits)
+            for (bucket, amount), state, fits in zip(wanted, states, fitting, strict=True)
+        )
+        decision = Decision(admitted, standings)
+        if admitted and wanted:
+            self._remember(identity, _Record(decision, takes, now_us + reservation.ttl_us))
+        return decision
+
+    def _settle(self, resolution: Resolution, now_us: int) -> bool:
+        record = self._record((resolution.organization_id, resolution.reservation_id), now_us)
+        if record is not None and record.state == "open":
+            self._resolve(record, resolution.amounts, now_us)
+            record.state = "settled"
+        return record is not None and record.state == "settled"
+
+    def _resolve(self, record: _Record, used: Amounts, now_us: int) -> None:
+        for bucket, reserved, stamp in record.takes:
+            state = self._state(bucket, now_us, reshape=False)
+            missing = used[bucket.metric - 1] - reserved
+            if missing > 0:
+                state.take(missing)
+            elif missing < 0:
+                state.give_back(-missing, stamp)
+        record.takes = ()
+        record.expire_us = max(record.expire_us, now_us + REMEMBERED_US)
+
+    def _record(self, identity: _Id, now_us: int) -> _Record | None:
+        record = self._records.get(identity)
+        return None if record is None or record.expire_us <= now_us else record
+
+    def _remember(self, identity: _Id, record: _Record) -> None:
+        if identity not in self._records:
+            self._expired.add(identity, record.expire_us)
+        self._records[identity] = record
+
+    def _state(self, bucket: Bucket, now_us: int, *, reshape: bool = True) -> _State:
+        state = self._known(bucket, now_us, reshape=reshape)
+        if state is None:
+            state = self._buckets[bucket.key] = _empty(bucket, now_us)
+            self._idle.add(bucket.key, now_us + _LINGER_US)
+        return state
+
+    def _known(self, bucket: Bucket, now_us: int, *, reshape: bool = True) -> _State | None:
+        state = self._buckets.get(bucket.key)
+        if state is not None:
+            state.advance(now_us)
+            if reshape:
+                state.reshape(bucket.shape)
+        return state
+
+    def _advance(self) -> int:
+        now_us = self._clock()
+        for key in self._idle.due(now_us):
+            state = self._buckets[key]
+            idle_us = state.time_us + state.reset_after_us() + _LINGER_US
+            if idle_us <= now_us:
+                del self._buckets[key]
+            else:
+                self._idle.add(key, idle_us)
+        for identity in self._expired.due(now_us):
+            expire_us = self._records[identity].expire_us
+            if expire_us <= now_us:
+                del self._records[identity]
+            else:
+                self._expired.add(identity, expire_us)
+        return now_us
+
+
+def _empty(bucket: Bucket, now_us: int) -> _State:
+    return (Fill if bucket.shape.kind is Kind.TOKEN_BUCKET else Slots)(bucket.shape, now_us)
+
+
+def _standing(bucket: Bucket, state: _State, amount: int, *, fits: bool) -> Standing:
+    return Standing(
+        bucket.limit_id,
+        bucket.metric,
+        bucket.capacity,
+        bucket.shadow,
+        exceeded=not fits,
+        remaining=max(0, bucket.capacity - state.units),
+        reset_after_us=state.reset_after_us(),
+        fits_after_us=0 if fits else state.fits_after_us(amount, bucket.capacity),
+    )
