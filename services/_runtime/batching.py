@@ -59,14 +59,19 @@ class PacedBatcher(Generic[Req, Res]):
         :raises GatewayError: the peer's refusal, or the failure of the batch.
         :raises PeerUnavailableError: the batcher is closed.
         """
-        if self._closed:
-            raise PeerUnavailableError("the process is shutting down")
+        return await self.submit(request)
+
+    def submit(self, request: Req) -> "asyncio.Future[Res]":
+        """As `call`, begun at once and without a coroutine of its own; somebody has to await the answer."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[Res] = loop.create_future()
+        if self._closed:
+            result.set_exception(PeerUnavailableError("the process is shutting down"))
+            return result
         self._queue.append(_Call(request, result))
         if self._flight is None:
             self._depart(loop)
-        return await result
+        return result
 
     async def close(self, *, drain_seconds: float = 0.0) -> None:
         """Refuse new calls, give the waiting ones `drain_seconds`, then fail those that are left."""
@@ -152,7 +157,7 @@ class PacedBatcher(Generic[Req, Res]):
             if call.result.done():
                 continue
             if isinstance(result, GatewayError):
-                call.result.set_exception(result)
+                _raise_in(call.result, result)
             else:
                 call.result.set_result(result)
 
@@ -160,7 +165,12 @@ class PacedBatcher(Generic[Req, Res]):
     def _fail(batch: Sequence[_Call[Req, Res]], failure: BaseException) -> None:
         for call in batch:
             if not call.result.done():
-                call.result.set_exception(failure)
+                _raise_in(call.result, failure)
+
+
+def _raise_in(result: "asyncio.Future[Res]", failure: BaseException) -> None:
+    result.set_exception(failure)
+    result.exception()  # a caller cancelled in this same turn will not ask, and that is no unhandled error
 
 
 def _batch_context(batch: Sequence[_Call[Req, Res]]) -> RequestContext:

@@ -1,0 +1,79 @@
+"""The echo service on a free port, served by the runtime in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+
+from services._runtime.authentication import Authenticate
+from services._runtime.boundary import Boundary
+from services._runtime.interceptors import GatewayInterceptor
+from services._runtime.server import GrpcServer, Service
+from services._runtime.settings import ProcessSettings
+from services._runtime.telemetry import Telemetry, make_telemetry
+from services._runtime.tracing import Tracing
+from tests.service._runtime.echo import CODECS, NAME, EchoServicer, add_echo
+
+
+@dataclass
+class Served:
+    servicer: EchoServicer
+    telemetry: Telemetry
+    address: str
+    channel: grpc.aio.Channel
+    server: GrpcServer
+
+    def unary(self, method: str = "Echo", **codecs: Any) -> Any:
+        return self.channel.unary_unary(f"/{NAME}/{method}", **(CODECS | codecs))
+
+    def stream(self, method: str) -> Any:
+        return self.channel.unary_stream(f"/{NAME}/{method}", **CODECS)
+
+    def counted(self, method: str, code: str) -> float:
+        labels = {"rpc": f"{NAME}/{method}", "code": code}
+        return self.telemetry.registry.get_sample_value("headgate_rpc_requests_total", labels) or 0.0
+
+    def in_flight(self, method: str) -> float | None:
+        return self.telemetry.registry.get_sample_value("headgate_rpc_in_flight", {"rpc": f"{NAME}/{method}"})
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Any]]:
+    running: list[Served] = []
+
+    async def start(
+        *, authenticate: Authenticate | None = None, tracing: Tracing | None = None, **settings: Any
+    ) -> Served:
+        process = ProcessSettings(**({"lame_duck_seconds": 0.0, "drain_seconds": 0.0} | settings))
+        servicer, telemetry = EchoServicer(), make_telemetry("echo", tracing)
+        interceptor = GatewayInterceptor(
+            Boundary("echo", telemetry, authenticate),
+            frozenset({f"/{NAME}/BatchEcho"}),
+            max_message_bytes=process.max_message_bytes,
+        )
+        server = GrpcServer(process, [Service(NAME, partial(add_echo, servicer))], [interceptor])
+        address = f"127.0.0.1:{await server.start()}"
+        channel = grpc.aio.insecure_channel(address)
+        running.append(Served(servicer, telemetry, address, channel, server))
+        return running[-1]
+
+    yield start
+    for served in running:
+        await served.channel.close()
+        await served.server.stop()
+
+
+@pytest.fixture
+async def echo(serve: Callable[..., Any]) -> Any:
+    return await serve()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """What the server does after its client has gone can only be seen by looking again."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - gRPC offers no event for it
+            await asyncio.sleep(0.005)
