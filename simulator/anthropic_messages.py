@@ -1,5 +1,6 @@
 """Anthropic messages, streamed and not, and the counting of their tokens."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -72,16 +73,21 @@ class MessageAnswer:
             del whole["usage"]
         return msgspec.json.encode(whole)
 
-    def frames(self) -> list[Frame]:
+    def frames(self) -> Iterator[Frame]:
         start = self._message() | {"usage": self._usage(min(1, self._answer.tokens))}
-        frames = [(event({"type": "message_start", "message": start}), 0)]
+        yield event({"type": "message_start", "message": start}), 0
         for index, block in enumerate(self._blocks):
-            frames += _block_frames(index, block)
-        frames.insert(2 if self._blocks else 1, _PING)
+            opening = event({"type": "content_block_start", "index": index, "content_block": block.opening})
+            yield opening, block.opening_tokens
+            if index == 0:
+                yield _PING
+            yield from _deltas(index, block)
+            yield event({"type": "content_block_stop", "index": index}), 0
         delta = {"type": "message_delta", "delta": self._stopped(), "usage": self._usage(self._answer.tokens)}
         if self._context.behaviour.no_usage:
             del delta["usage"]
-        return [*frames, (event(delta), 0), (event({"type": "message_stop"}), 0)]
+        yield event(delta), 0
+        yield event({"type": "message_stop"}), 0
 
     def _message(self) -> dict[str, Any]:
         return {
@@ -118,12 +124,6 @@ def error_event(body: bytes) -> bytes:
     return b"event: error\ndata: " + body + b"\n\n"
 
 
-def _block_frames(index: int, block: Block) -> list[Frame]:
-    opening = event({"type": "content_block_start", "index": index, "content_block": block.opening})
+def _deltas(index: int, block: Block) -> Iterator[Frame]:
     head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % index
-    deltas = [(head + delta + b"}\n\n" if delta else b"", tokens) for delta, tokens in block.deltas]
-    return [
-        (opening, block.opening_tokens),
-        *deltas,
-        (event({"type": "content_block_stop", "index": index}), 0),
-    ]
+    return ((head + delta + b"}\n\n" if delta else b"", tokens) for delta, tokens in block.deltas())

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Share = Annotated[float, Meta(ge=0, le=1)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=512)]
 ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
 
 
@@ -117,7 +118,7 @@ class OutputConfig(Struct):
 class CountRequest(Struct):
     """What is counted, and what a message request begins with."""
 
-    model: str
+    model: ModelName
     messages: Annotated[list[Message], Meta(min_length=1)]
     system: str | list[TextBlock] | None = None
     tools: list[Tool] | None = None

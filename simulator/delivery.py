@@ -45,17 +45,22 @@ class Delivery:
     async def send(self, reply: Reply) -> web.StreamResponse:
         return await (self._send_whole(reply) if reply.frames is None else self._send_events(reply))
 
-    async def _send_events(self, reply: Reply) -> web.StreamResponse:
-        frames = reply.frames() if reply.frames else []
+    def _interruption(self, reply: Reply) -> tuple[Interruption, int] | None:
+        """None also when the answer is over before it would be interrupted."""
         interruption = self._behaviour.interruption()
-        until = frames_until(frames, interruption[1]) if interruption else None
+        return interruption if interruption and interruption[1] <= reply.output_tokens else None
+
+    async def _send_events(self, reply: Reply) -> web.StreamResponse:
+        frames = reply.frames() if reply.frames else iter(())
+        interruption = self._interruption(reply)
+        if interruption is not None:
+            frames = frames_until(frames, interruption[1])
         await asyncio.sleep(self._behaviour.ttft_seconds)
         response = web.StreamResponse(headers=_STREAM_HEADERS | self._headers)
         await response.prepare(self._request)
         self._record.status = response.status
-        pacer = Pacer(frames if until is None else until, self._behaviour.gap_seconds)
-        await self._pace(response, pacer, whole=until is None)
-        if interruption is None or until is None:
+        await self._pace(response, Pacer(frames, self._behaviour.gap_seconds), whole=interruption is None)
+        if interruption is None:
             self._record.outcome = "complete"
         else:
             await self._interrupt(response, interruption[0])
@@ -97,8 +102,8 @@ class Delivery:
     async def _send_whole(self, reply: Reply) -> web.StreamResponse:
         await self._generate(reply.output_tokens)
         body = reply.body()
-        interruption = self._behaviour.interruption()
-        if interruption is not None and interruption[1] <= reply.output_tokens:
+        interruption = self._interruption(reply)
+        if interruption is not None:
             return await self._send_broken(body, interruption[0])
         response = web.Response(body=body, content_type="application/json", headers=self._headers)
         await self._write_whole(response)

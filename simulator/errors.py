@@ -40,7 +40,7 @@ def injected(status: int, retry_after_seconds: float | None) -> ApiError:
     return ApiError(status, message, code=_OPENAI_CODES.get(status), retry_after_seconds=retry_after_seconds)
 
 
-def from_decoding(error: msgspec.DecodeError | UnicodeDecodeError) -> ApiError:
+def from_decoding(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> ApiError:
     """Words a body that is not the API's JSON, with the field at fault as `param`."""
     match = _PATH.fullmatch(str(error))
     reason, path = (match["reason"], match["path"]) if match else (str(error), "")

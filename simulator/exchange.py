@@ -18,6 +18,7 @@ from simulator.models import Models
 from simulator.prompt_cache import PromptCache
 from simulator.reply import Context, Reply
 
+_LONGEST_ID = 128
 _GARBAGE = b"<html><body>upstream says hello</body></html>"
 
 
@@ -61,7 +62,7 @@ class Simulator:
 
 async def exchange(simulator: Simulator, api: Api, request: web.Request) -> web.StreamResponse:
     now = time.time()
-    record = simulator.ledger.open(api.name, request.headers.get("x-request-id", ""), now)
+    record = simulator.ledger.open(api.name, request.headers.get("x-request-id", "")[:_LONGEST_ID], now)
     try:
         return await _answer(simulator, api, request, record)
     except ApiError as error:
@@ -69,6 +70,9 @@ async def exchange(simulator: Simulator, api: Api, request: web.Request) -> web.
     except (asyncio.CancelledError, ConnectionError):
         record.outcome = "client_gone"
         raise
+    finally:
+        if record.outcome == "running":
+            record.outcome = "fault"
 
 
 async def _answer(simulator: Simulator, api: Api, request: web.Request, record: Record) -> web.StreamResponse:
@@ -100,7 +104,7 @@ async def _decode(api: Api, request: web.Request) -> Any:
         return api.decoder.decode(await request.read())
     except web.HTTPRequestEntityTooLarge as error:
         raise ApiError(413, "The request is larger than the server accepts.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise from_decoding(error) from error
 
 

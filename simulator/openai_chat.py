@@ -1,5 +1,7 @@
 """OpenAI chat completions, streamed and not."""
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -48,7 +50,7 @@ class ChatAnswer:
             whole["usage"] = self._usage()
         return msgspec.json.encode(whole)
 
-    def frames(self) -> list[Frame]:
+    def frames(self) -> Iterator[Frame]:
         options = self._asked.stream_options
         include_usage = options is not None and bool(options.include_usage)
         head = self._head("chat.completion.chunk")
@@ -61,7 +63,7 @@ class ChatAnswer:
             for index, answer in enumerate(self._answers)
         ]
         told = include_usage and not self._context.behaviour.no_usage
-        return interleave(streams) + final_frames(head, self._usage() if told else None)
+        return chain(interleave(streams), final_frames(head, self._usage() if told else None))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -103,43 +105,44 @@ class _ChoiceFrames:
         self._end = (b'],"usage":null' if include_usage else b"]") + b"}\n\n"
         self._running_end = b',"logprobs":null,"finish_reason":null}' + self._end
 
-    def all(self, answer: Answer, *, hide_reasoning: bool, logprobs: bool) -> list[Frame]:
+    def all(self, answer: Answer, *, hide_reasoning: bool, logprobs: bool) -> Iterator[Frame]:
         first = {"role": "assistant", "content": None if answer.calls else "", "refusal": None}
-        frames = [(self._running(msgspec.json.encode(first)), 0)]
+        yield self._running(msgspec.json.encode(first)), 0
         if hide_reasoning:
-            frames += [(b"", 1)] * len(answer.reasoning)
+            yield from repeat((b"", 1), len(answer.reasoning))
         else:
-            frames += self._texts(b"reasoning_content", answer.reasoning)
-        frames += self._texts_with_logprobs(answer.text) if logprobs else self._texts(b"content", answer.text)
+            yield from self._texts(b"reasoning_content", answer.reasoning)
+        yield from (
+            self._texts_with_logprobs(answer.text) if logprobs else self._texts(b"content", answer.text)
+        )
         for position, call in enumerate(answer.calls):
-            frames += self._call(position, call)
-        frames.append((self._finish(answer.finish), 0))
-        return frames
+            yield from self._call(position, call)
+        yield self._finish(answer.finish), 0
 
     def _running(self, delta: bytes) -> bytes:
         return self._start + delta + self._running_end
 
-    def _texts(self, field: bytes, tokens: list[str]) -> list[Frame]:
+    def _texts(self, field: bytes, tokens: list[str]) -> Iterator[Frame]:
         start, end = self._start + b'{"' + field + b'":', b"}" + self._running_end
         encode = msgspec.json.encode
-        return [(start + encode(token) + end, 1) for token in tokens]
+        return ((start + encode(token) + end, 1) for token in tokens)
 
-    def _texts_with_logprobs(self, tokens: list[str]) -> list[Frame]:
-        return [(self._text_with_logprobs(token), 1) for token in tokens]
+    def _texts_with_logprobs(self, tokens: list[str]) -> Iterator[Frame]:
+        return ((self._text_with_logprobs(token), 1) for token in tokens)
 
     def _text_with_logprobs(self, token: str) -> bytes:
         encode = msgspec.json.encode
         delta, logprobs = encode({"content": token}), encode(chat_logprobs([token]))
         return self._start + delta + b',"logprobs":' + logprobs + b',"finish_reason":null}' + self._end
 
-    def _call(self, position: int, call: Call) -> list[Frame]:
+    def _call(self, position: int, call: Call) -> Iterator[Frame]:
         opening = {"index": position, **_tool_call(call)}
         opening["function"] = {"name": call.name, "arguments": ""}
         deltas = [
             opening,
             *({"index": position, "function": {"arguments": piece}} for piece in call.arguments),
         ]
-        return [(self._running(msgspec.json.encode({"tool_calls": [delta]})), 1) for delta in deltas]
+        return ((self._running(msgspec.json.encode({"tool_calls": [delta]})), 1) for delta in deltas)
 
     def _finish(self, finish: Finish) -> bytes:
         reason = msgspec.json.encode(FINISH_REASONS[finish])

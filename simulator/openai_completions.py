@@ -1,6 +1,8 @@
 """OpenAI's older text completions, with one prompt or a list, streamed and not."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -83,7 +85,7 @@ class CompletionTexts:
             whole["usage"] = self._usage()
         return msgspec.json.encode(whole)
 
-    def frames(self) -> list[Frame]:
+    def frames(self) -> Iterator[Frame]:
         options = self._asked.stream_options
         include_usage = options is not None and bool(options.include_usage)
         head = self._head()
@@ -92,7 +94,7 @@ class CompletionTexts:
             _events(running, index, echo, answer) for index, (echo, answer) in enumerate(self._choices)
         ]
         told = include_usage and not self._context.behaviour.no_usage
-        return interleave(streams) + final_frames(head, self._usage() if told else None)
+        return chain(interleave(streams), final_frames(head, self._usage() if told else None))
 
     def _task(self, prompt: Segment) -> Task:
         asked = self._asked
@@ -113,11 +115,14 @@ class CompletionTexts:
         return usage(self.input_tokens, self.output_tokens, self.cached_tokens, 0)
 
 
-def _events(head: dict[str, Any], index: int, echo: str, answer: Answer) -> list[Frame]:
-    texts = [(echo, 0)] if echo else []
-    texts += [(token, 1) for token in answer.text]
-    frames = [(event(head | {"choices": [_choice(index, text, None)]}), tokens) for text, tokens in texts]
-    return [*frames, (event(head | {"choices": [_choice(index, "", answer.finish)]}), 0)]
+def _events(head: dict[str, Any], index: int, echo: str, answer: Answer) -> Iterator[Frame]:
+    def chunk(text: str, finish: Finish | None = None) -> bytes:
+        return event(head | {"choices": [_choice(index, text, finish)]})
+
+    if echo:
+        yield chunk(echo), 0
+    yield from ((chunk(token), 1) for token in answer.text)
+    yield chunk("", answer.finish), 0
 
 
 def _choice(index: int, text: str, finish: Finish | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Choices = Annotated[int, Meta(ge=1, le=128)]
 Length = Annotated[int, Meta(ge=1)]
 Stops = Annotated[list[str], Meta(max_length=4)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=512)]
 ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Tokens = list[int]
 
@@ -88,7 +89,7 @@ class StreamOptions(Struct):
 
 
 class ChatRequest(Struct):
-    model: str
+    model: ModelName
     messages: Annotated[list[Message], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -110,7 +111,7 @@ class ChatRequest(Struct):
 
 
 class CompletionRequest(Struct):
-    model: str
+    model: ModelName
     prompt: str | list[str | int | Tokens]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -126,7 +127,7 @@ class CompletionRequest(Struct):
 
 
 class EmbeddingRequest(Struct):
-    model: str
+    model: ModelName
     input: str | list[str | int | Tokens]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1, le=4096)] | None = None

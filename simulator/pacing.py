@@ -1,6 +1,7 @@
 """Which events are due when: events that are due together are one piece of data for one socket write."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from simulator.reply import Frame
@@ -19,43 +20,40 @@ class Batch:
 class Pacer:
     """Token `k` (from 0) is due `k * gap_seconds` after the first; an event without a token, with the token before."""
 
-    def __init__(self, frames: Sequence[Frame], gap_seconds: float) -> None:
-        self._frames = frames
+    def __init__(self, frames: Iterable[Frame], gap_seconds: float) -> None:
+        self._frames = iter(frames)
         self._gap = gap_seconds
-        self._next = 0
+        self._next = next(self._frames, None)
         self._tokens = 0
 
     @property
     def done(self) -> bool:
-        return self._next >= len(self._frames)
+        return self._next is None
 
     def due_seconds(self) -> float:
         """When the next event is due, from the time of the first token."""
-        return max(0, self._tokens + self._frames[self._next][1] - 1) * self._gap
+        return 0 if self._next is None else max(0, self._tokens + self._next[1] - 1) * self._gap
 
     def take(self, elapsed_seconds: float) -> Batch:
         """The events that are due now: at least one, as the caller has waited for it."""
-        start = self._next
-        tokens = self._tokens
-        end = min(start + _MOST_FRAMES, len(self._frames))
-        self._advance()
-        while self._next < end and self.due_seconds() <= elapsed_seconds:
-            self._advance()
-        data = b"".join(frame[0] for frame in self._frames[start : self._next])
-        return Batch(data, self._tokens - tokens, self.done)
+        due_tokens = math.floor(elapsed_seconds / self._gap) + 1 if self._gap else math.inf
+        before, data = self._tokens, list[bytes]()
+        frame = self._next
+        while frame is not None and len(data) < _MOST_FRAMES:
+            if data and self._tokens + frame[1] > due_tokens:
+                break
+            data.append(frame[0])
+            self._tokens += frame[1]
+            frame = next(self._frames, None)
+        self._next = frame
+        return Batch(b"".join(data), self._tokens - before, self.done)
 
-    def _advance(self) -> None:
-        self._tokens += self._frames[self._next][1]
-        self._next += 1
 
-
-def frames_until(frames: Sequence[Frame], tokens: int) -> Sequence[Frame] | None:
-    """The events up to and including the given count of tokens; None when there are not that many."""
-    if tokens == 0:
-        return ()
-    seen = 0
-    for position, frame in enumerate(frames):
-        seen += frame[1]
-        if seen == tokens:
-            return frames[: position + 1]
-    return None
+def frames_until(frames: Iterable[Frame], tokens: int) -> Iterator[Frame]:
+    """The events up to and including the given count of tokens; none for 0."""
+    left = tokens
+    for frame in frames if tokens else ():
+        yield frame
+        left -= frame[1]
+        if not left:
+            return

@@ -1,6 +1,6 @@
 """What an API hands over for delivery: token counts, and the bytes of the answer, whole or as events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -27,16 +27,16 @@ class Context:
 class Reply:
     input_tokens: int
     body: Callable[[], bytes]
-    frames: Callable[[], list[Frame]] | None = None
-    """None: the answer is not streamed."""
+    frames: Callable[[], Iterator[Frame]] | None = None
+    """Made as they are needed, as thousands of long streams may be open. None: the answer is not streamed."""
     cached_tokens: int = 0
     cache_written_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
 
 
-def interleave(streams: list[list[Frame]]) -> list[Frame]:
+def interleave(streams: Sequence[Iterable[Frame]]) -> Iterator[Frame]:
     """Several choices as one stream, an event of each in turn."""
     if len(streams) == 1:
-        return streams[0]
-    return [frame for frame in chain.from_iterable(zip_longest(*streams)) if frame is not None]
+        return iter(streams[0])
+    return (frame for frame in chain.from_iterable(zip_longest(*streams)) if frame is not None)

@@ -9,7 +9,7 @@ from simulator.app import build_app
 from simulator.exchange import Simulator
 from simulator.models import Models
 
-_SHUTDOWN_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 0.25
 
 
 @asynccontextmanager
