@@ -36,6 +36,8 @@ class ProviderConfig(Section):
     connect_timeout_seconds: Positive = 5.0
     first_token_timeout_seconds: Positive = 60.0
     between_tokens_timeout_seconds: Positive = 30.0
+    # An unstreamed answer shows no first token; this bounds all of it.
+    whole_answer_timeout_seconds: Positive = 600.0
     max_connections: Annotated[int, Field(ge=1)] = 1024
     keep_alive_seconds: Positive = 60.0
     # Ask for usage in every chunk (vLLM's stream_options.continuous_usage_stats), so that a cancelled stream is counted
@@ -43,6 +45,10 @@ class ProviderConfig(Section):
     continuous_usage: bool = False
     # What OpenAI-compatible servers call the output limit: OpenAI's newer models refuse `max_tokens`, others know only it.
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    # What an OpenAI-compatible server takes beyond OpenAI's own API: `top_k` (vLLM, Together, llama.cpp), `grammar`
+    # (llama.cpp's, GBNF) and `structured_outputs` (vLLM's, other grammars). What is not declared here is refused, because
+    # such a server would ignore it silently.
+    extensions: frozenset[Literal["top_k", "grammar", "structured_outputs"]] = frozenset()
 
 
 class TargetConfig(Section):

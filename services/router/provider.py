@@ -72,8 +72,11 @@ class Chunk:
 
     `events` are `delta` and `choice_finished` without `sequence`; neighbouring text of one choice is already merged.
     `usage` is the newest count by the provider, a total so far and not an increment; None while it has said nothing.
-    `output_pieces` counts the generated pieces (SSE content events, about one token each) in this chunk; when the stream
-    ends without usage it is what the estimate is made from.
+    Its source says how far it can be trusted. PROVIDER: everything generated so far is counted. ESTIMATED: the provider has
+    counted the input and not yet the output (Anthropic does so at the start of a stream): its output_tokens are a lower
+    bound, and an attempt that ends like that has used max(output_tokens, all output_pieces so far), still ESTIMATED.
+    `output_pieces` counts the generated pieces (SSE content events, about one token each; a quarter of the characters of an
+    unstreamed answer) in this chunk; when the stream ends without usage it is what the estimate is made from.
     """
 
     events: list[completion_pb2.CompletionEvent] = field(default_factory=list)
@@ -83,11 +86,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds that an attempt may take until something happens."""
+    """Seconds that an attempt may take until something happens. Signs of life without content are no token."""
 
     connect: float = 5.0
     first_token: float = 60.0
     between_tokens: float = 30.0
+    # An unstreamed answer shows no first token; this bounds all of it.
+    whole_answer: float = 600.0
 
 
 class Provider(Protocol):

@@ -1,0 +1,93 @@
+"""An HTTP answer being read, under a deadline for each wait."""
+
+import asyncio
+
+import aiohttp
+
+from services.router.provider import FailureKind, ProviderError
+from services.router.providers.watchdog import Watchdog
+
+LARGEST_BODY_BYTES = 64 * 1024 * 1024
+# How long a connection may take to show its end after the answer is whole; then it is closed instead of reused.
+_TAIL_SECONDS = 0.1
+
+
+class HttpAnswer:
+    """`deadline` is for the next wait, in the loop's time; whoever reads moves it."""
+
+    __slots__ = ("_content", "_loop", "_response", "_watchdog", "deadline", "waits_for")
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop, deadline: float
+    ) -> None:
+        self._response = response
+        self._content = response.content
+        self._loop = loop
+        # Closing the connection wakes the read that waits for it.
+        self._watchdog = Watchdog(loop, response.close)
+        self.deadline = deadline
+        self.waits_for = "no answer in time"
+
+    @property
+    def content_type(self) -> str:
+        return self._response.content_type
+
+    def expect_within(self, seconds: float, waits_for: str) -> None:
+        self.deadline = self._loop.time() + seconds
+        self.waits_for = waits_for
+
+    async def read(self) -> bytes:
+        """What has arrived, at least one byte; empty at the end.
+
+        :raises ProviderError: TIMEOUT at the deadline, INTERRUPTED when the connection breaks
+        """
+        self._watchdog.watch(self.deadline)
+        try:
+            return await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            if left := self._left():
+                return left
+            raise self._failure(error) from error
+        finally:
+            self._watchdog.rest()
+
+    async def read_whole(self) -> bytes:
+        """The body.
+
+        :raises ProviderError: as `read`, and MALFORMED when it is larger than any answer
+        """
+        parts: list[bytes] = []
+        size = 0
+        while part := await self.read():
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST_BODY_BYTES:
+                raise ProviderError(
+                    FailureKind.MALFORMED, f"an answer of more than {LARGEST_BODY_BYTES} bytes"
+                )
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def finish(self) -> None:
+        """Read what follows the end of the answer, so that the connection can be reused."""
+        if not self._content.at_eof():
+            self.expect_within(_TAIL_SECONDS, "no end of the connection")
+            try:
+                while await self.read():
+                    pass
+            except ProviderError:
+                self._response.close()
+
+    def close(self) -> None:
+        """Without waiting: a connection with an unread rest is closed, one without is already back in the pool."""
+        self._watchdog.dismiss()
+        self._response.close()
+
+    def _left(self) -> bytes:
+        """What arrived before the connection broke: aiohttp would withhold it, yet the provider bills it."""
+        return self._content._read_nowait(-1) if self._content._buffer else b""  # noqa: SLF001
+
+    def _failure(self, error: Exception) -> ProviderError:
+        if self._watchdog.barked:
+            return ProviderError(FailureKind.TIMEOUT, self.waits_for)
+        said = str(error) or type(error).__name__
+        return ProviderError(FailureKind.INTERRUPTED, f"the connection broke: {said}")

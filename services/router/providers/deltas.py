@@ -1,0 +1,89 @@
+"""Collects what one read brought as completion events, neighbouring pieces of one kind merged."""
+
+from collections.abc import Sequence
+
+from headgate.chat.v1 import finish_reason_pb2, message_pb2
+from headgate.router.v1 import completion_pb2
+
+_Event = completion_pb2.CompletionEvent
+Logprobs = Sequence[completion_pb2.TokenLogprob]
+
+
+class Deltas:
+    """For one read. `pieces` counts generated pieces, about one token each."""
+
+    __slots__ = ("_choice", "_kind", "_logprobs", "_texts", "events", "pieces")
+
+    def __init__(self) -> None:
+        self.events: list[completion_pb2.CompletionEvent] = []
+        self.pieces = 0
+        self._kind = ""
+        self._choice = 0
+        self._texts: list[str] = []
+        self._logprobs: list[completion_pb2.TokenLogprob] = []
+
+    def text(self, choice: int, text: str, logprobs: Logprobs = ()) -> None:
+        self._add("text", choice, text, logprobs)
+
+    def refusal(self, choice: int, text: str, logprobs: Logprobs = ()) -> None:
+        self._add("refusal", choice, text, logprobs)
+
+    def reasoning(self, choice: int, text: str) -> None:
+        self._add("reasoning", choice, text, ())
+
+    def whole_reasoning(self, choice: int, reasoning: message_pb2.Reasoning) -> None:
+        """A block of its own, or the end of one: its signature, or what the provider encrypted."""
+        self._emit(completion_pb2.Delta(choice_index=choice, reasoning=reasoning))
+
+    def tool_call(self, choice: int, call: completion_pb2.ToolCallDelta) -> None:
+        """A piece of a call; further argument fragments of the same call are merged into it."""
+        self.pieces += 1
+        last = self.events[-1] if self.events and not self._texts else None
+        if last is not None and not call.id and _is_of_call(last, choice, call.index):
+            last.delta.tool_call.arguments_fragment += call.arguments_fragment
+        else:
+            self._emit(completion_pb2.Delta(choice_index=choice, tool_call=call))
+
+    def finished(self, choice: int, reason: "finish_reason_pb2.FinishReason.ValueType", raw: str) -> None:
+        self.flush()
+        end = completion_pb2.ChoiceFinished(choice_index=choice, finish_reason=reason, raw_reason=raw)
+        self.events.append(_Event(choice_finished=end))
+
+    def flush(self) -> list[completion_pb2.CompletionEvent]:
+        """Every event so far."""
+        if self._texts:
+            text = "".join(self._texts)
+            delta = completion_pb2.Delta(choice_index=self._choice, logprobs=self._logprobs)
+            if self._kind == "text":
+                delta.text = text
+            elif self._kind == "refusal":
+                delta.refusal = text
+            else:
+                delta.reasoning.text = text
+            self.events.append(_Event(delta=delta))
+            self._texts = []
+            self._logprobs = []
+        return self.events
+
+    def _add(self, kind: str, choice: int, text: str, logprobs: Logprobs) -> None:
+        self.pieces += 1
+        if kind != self._kind or choice != self._choice:
+            self.flush()
+            self._kind = kind
+            self._choice = choice
+        self._texts.append(text)
+        if logprobs:
+            self._logprobs.extend(logprobs)
+
+    def _emit(self, delta: completion_pb2.Delta) -> None:
+        self.flush()
+        self.events.append(_Event(delta=delta))
+
+
+def _is_of_call(event: completion_pb2.CompletionEvent, choice: int, index: int) -> bool:
+    delta = event.delta
+    return (
+        delta.WhichOneof("content") == "tool_call"
+        and delta.choice_index == choice
+        and delta.tool_call.index == index
+    )

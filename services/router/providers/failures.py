@@ -1,0 +1,158 @@
+"""A provider's refusals and error events as `ProviderError`; the one place that knows what they look like."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from services._runtime.environment import Secret
+from services.router.provider import FailureKind, ProviderError
+
+_LONGEST_MESSAGE = 500
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+
+_BY_STATUS = {
+    401: FailureKind.CREDENTIAL,
+    402: FailureKind.CREDENTIAL,
+    403: FailureKind.CREDENTIAL,
+    404: FailureKind.MODEL_NOT_FOUND,
+    408: FailureKind.TIMEOUT,
+    _TOO_MANY_REQUESTS: FailureKind.RATE_LIMITED,
+}
+# The words of OpenAI's `code` and `type` and of Anthropic's `type`; they say more than the status.
+_BY_WORD = {
+    "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
+    "exceed_context_size_error": FailureKind.CONTEXT_LENGTH,
+    "model_not_found": FailureKind.MODEL_NOT_FOUND,
+    "not_found_error": FailureKind.MODEL_NOT_FOUND,
+    "insufficient_quota": FailureKind.CREDENTIAL,
+    "billing_hard_limit_reached": FailureKind.CREDENTIAL,
+    "billing_error": FailureKind.CREDENTIAL,
+    "invalid_api_key": FailureKind.CREDENTIAL,
+    "authentication_error": FailureKind.CREDENTIAL,
+    "permission_error": FailureKind.CREDENTIAL,
+    "rate_limit_exceeded": FailureKind.RATE_LIMITED,
+    "rate_limit_error": FailureKind.RATE_LIMITED,
+    "overloaded_error": FailureKind.OVERLOADED,
+    "server_error": FailureKind.OVERLOADED,
+    "api_error": FailureKind.OVERLOADED,
+    "internal_error": FailureKind.OVERLOADED,
+    "timeout_error": FailureKind.OVERLOADED,
+    "invalid_request_error": FailureKind.REJECTED,
+    "request_too_large": FailureKind.REJECTED,
+}
+_CONTEXT_LENGTH = re.compile(
+    r"prompt is too long|exceed(?:s|ed)? (?:the )?(?:available |maximum |model'?s? )*context"
+    r"|maximum context length|context[ _](?:length|window|size) exceeded|input is too long",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What an error object of either API says."""
+
+    message: str = ""
+    words: tuple[str, ...] = ()
+    status: int | None = None
+
+
+def from_refusal(
+    status: int, headers: Mapping[str, str], body: bytes, secret: Secret | None
+) -> ProviderError:
+    """An answer whose HTTP status is not 200."""
+    error = read_error(body)
+    said = presentable(error.message or body.decode("utf-8", "replace"), secret)
+    return ProviderError(
+        _kind_of_refusal(status, error),
+        f"HTTP {status}: {said}" if said else f"HTTP {status}",
+        http_status=status,
+        retry_after_seconds=retry_after_seconds(headers, time.time()),
+    )
+
+
+def from_event(error: Any, secret: Secret | None) -> ProviderError:
+    """An error object inside an answer that began well."""
+    body = _error_object(error)
+    if body.status is not None:
+        kind = _kind_of_refusal(body.status, body)
+    else:
+        kind = _kind_of_words(body) or FailureKind.INTERRUPTED
+    said = presentable(body.message, secret) or "no message"
+    return ProviderError(kind, f"the provider reported an error while it answered: {said}")
+
+
+def read_error(body: bytes) -> ErrorBody:
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ErrorBody()
+    if not isinstance(decoded, dict):
+        return ErrorBody()
+    return _error_object(decoded.get("error", decoded))
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait as the provider says, in milliseconds, seconds or a date; `now` in Unix seconds."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    if (seconds := _number(value)) is not None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def presentable(text: str, secret: Secret | None) -> str:
+    """One line of bounded length that can't hold the credential."""
+    if secret is not None:
+        text = text.replace(secret.reveal(), "***")
+    line = " ".join(text[: 4 * _LONGEST_MESSAGE].split())
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
+
+
+def _kind_of_refusal(status: int, error: ErrorBody) -> FailureKind:
+    if status < _SERVER_ERROR and (kind := _kind_of_words(error)) not in (None, FailureKind.REJECTED):
+        return kind
+    if status >= _SERVER_ERROR:
+        return FailureKind.OVERLOADED
+    return _BY_STATUS.get(status, FailureKind.REJECTED)
+
+
+def _kind_of_words(error: ErrorBody) -> FailureKind | None:
+    if _CONTEXT_LENGTH.search(error.message):
+        return FailureKind.CONTEXT_LENGTH
+    if _NO_CREDIT.search(error.message):
+        return FailureKind.CREDENTIAL
+    return next((_BY_WORD[word] for word in error.words if word in _BY_WORD), None)
+
+
+def _error_object(error: Any) -> ErrorBody:
+    if isinstance(error, str):
+        return ErrorBody(error)
+    if not isinstance(error, dict):
+        return ErrorBody()
+    said = error.get("message", error.get("detail", ""))
+    code, kind = error.get("code"), error.get("type")
+    words = tuple(word for word in (code, kind) if isinstance(word, str))
+    status = code if isinstance(code, int) and not isinstance(code, bool) else None
+    return ErrorBody(said if isinstance(said, str) else msgspec.json.encode(said).decode(), words, status)
+
+
+def _number(value: str | None) -> float | None:
+    """A finite, non-negative number; None for anything else."""
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None

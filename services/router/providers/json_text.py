@@ -1,0 +1,26 @@
+"""JSON that callers give as text, put into a request body unparsed but checked."""
+
+import msgspec
+
+from services.router.provider import FailureKind, ProviderError
+
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+NO_OBJECT = "it is not a JSON object"
+
+
+def is_object(text: str) -> bool:
+    """Exactly one JSON object: anything after it would reach the provider as part of the body around it."""
+    if not text.lstrip(" \t\r\n").startswith("{"):
+        return False
+    try:
+        _RAW.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def embedded(text: str, field: str) -> msgspec.Raw:
+    """:raises ProviderError: REJECTED, when the text is not a JSON object"""
+    if not is_object(text):
+        raise ProviderError(FailureKind.REJECTED, f"{field}: {NO_OBJECT}")
+    return msgspec.Raw(text.encode())

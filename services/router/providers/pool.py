@@ -1,0 +1,143 @@
+"""One provider's HTTP connections: kept alive, bounded, and closed at once when an answer is no longer wanted."""
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp import hdrs
+from multidict import CIMultiDict
+from yarl import URL
+
+from services._runtime.environment import Secret
+from services.router.provider import FailureKind, ProviderError, Timeouts
+from services.router.providers.answer import HttpAnswer
+from services.router.providers.failures import from_refusal
+
+_DNS_TTL_SECONDS = 30
+_LARGEST_ERROR_BYTES = 64 * 1024
+_OK = 200
+_REDIRECT = range(300, 400)
+_SKIPPED = (hdrs.ACCEPT, hdrs.USER_AGENT, hdrs.ACCEPT_ENCODING)
+
+
+class Pool:
+    """The session is opened by the first request, as it belongs to the event loop that runs then."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        secret: Secret | None,
+        timeouts: Timeouts,
+        *,
+        max_connections: int,
+        keep_alive_seconds: float,
+    ) -> None:
+        self._name = name
+        self._base = base_url.rstrip("/")
+        # Compression would cost more CPU on both sides than the bytes that it saves inside a region.
+        self._headers = {
+            **headers,
+            hdrs.CONTENT_TYPE: "application/json",
+            hdrs.ACCEPT_ENCODING: "identity",
+            hdrs.USER_AGENT: "headgate",
+            hdrs.ACCEPT: "*/*",
+        }
+        self.secret = secret
+        self.timeouts = timeouts
+        self._max_connections = max_connections
+        self._keep_alive_seconds = keep_alive_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    def url(self, path: str) -> URL:
+        return URL(f"{self._base}/{path}")
+
+    async def post(self, url: URL, body: bytes, request_id: str, answer_within: float) -> HttpAnswer:
+        """The answer, its headers read and its status 200.
+
+        :raises ProviderError: no connection, no headers within `answer_within` seconds, or another status
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + answer_within
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._opened().post(
+                    url, data=body, headers=self._headers_of(request_id), allow_redirects=False
+                )
+                if response.status != _OK:
+                    raise await self._refusal(response)
+        except aiohttp.ConnectionTimeoutError:
+            seconds = self.timeouts.connect
+            raise ProviderError(
+                FailureKind.TIMEOUT, f"no connection to {self._name} within {seconds:g} s"
+            ) from None
+        except TimeoutError:
+            message = f"no answer from {self._name} within {answer_within:g} s"
+            raise ProviderError(FailureKind.TIMEOUT, message) from None
+        except (aiohttp.ClientError, OSError) as error:
+            message = f"no answer from {self._name}: {_reason(error)}"
+            raise ProviderError(FailureKind.CONNECT, message) from error
+        return HttpAnswer(response, loop, deadline)
+
+    async def warm_up(self, path: str) -> None:
+        try:
+            async with asyncio.timeout(self.timeouts.connect):
+                async with self._opened().get(
+                    self.url(path), headers=self._headers, allow_redirects=False
+                ) as response:
+                    await response.read()
+        except (aiohttp.ClientError, OSError):
+            return
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _headers_of(self, request_id: str) -> CIMultiDict[str]:
+        headers = CIMultiDict(self._headers)
+        if request_id:
+            headers["x-request-id"] = request_id
+        return headers
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = self._open()
+        return self._session
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._max_connections,
+            limit_per_host=self._max_connections,
+            keepalive_timeout=self._keep_alive_seconds,
+            ttl_dns_cache=_DNS_TTL_SECONDS,
+        )
+        connect = self.timeouts.connect
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_SKIPPED,
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
+            trust_env=False,
+        )
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> ProviderError:
+        try:
+            body = await response.content.read(_LARGEST_ERROR_BYTES)
+        except aiohttp.ClientError:
+            body = b""
+        finally:
+            response.close() if not response.content.at_eof() else response.release()
+        if response.status in _REDIRECT:
+            message = f"HTTP {response.status}: a redirect, which is not followed; base_url must be the address itself"
+            return ProviderError(FailureKind.MALFORMED, message, http_status=response.status)
+        return from_refusal(response.status, response.headers, body, self.secret)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong with the connection, without the address: callers see the message."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or type(error).__name__

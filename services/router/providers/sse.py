@@ -1,0 +1,80 @@
+"""Server-sent events out of raw bytes: every complete event of a read at once, each byte looked at once."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LARGEST_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class EventTooLargeError(ValueError):
+    """An event exceeds what this side is willing to hold."""
+
+
+class SseParser:
+    """Only `data` is kept: both APIs repeat the event's name inside it, and neither resumes by id.
+
+    UTF-8 is decoded by whoever reads the event, so a character may be split over reads.
+    """
+
+    __slots__ = ("_after_cr", "_data", "_largest", "_partial", "_pending_bytes", "_started")
+
+    def __init__(self, largest_event_bytes: int = LARGEST_EVENT_BYTES) -> None:
+        self._largest = largest_event_bytes
+        self._partial: list[bytes] = []
+        self._data: list[bytes] = []
+        self._pending_bytes = 0
+        self._after_cr = False
+        self._started = False
+
+    def feed(self, read: bytes) -> list[bytes]:
+        """The data of every event that `read` completes, in order.
+
+        :raises EventTooLargeError: what is pending exceeds the cap
+        """
+        if b"\r" in read or self._after_cr:
+            read = self._with_plain_line_ends(read)
+        *complete, rest = read.split(b"\n")
+        events: list[bytes] = []
+        if complete:
+            complete[0] = self._first_line(complete[0])
+            self._take(complete, events)
+        if rest:
+            self._partial.append(rest)
+            self._hold(len(rest))
+        return events
+
+    def _first_line(self, end: bytes) -> bytes:
+        if self._partial:
+            end = b"".join((*self._partial, end))
+            self._pending_bytes -= sum(map(len, self._partial))
+            self._partial.clear()
+        if not self._started:
+            self._started = True
+            end = end.removeprefix(_BYTE_ORDER_MARK)
+        return end
+
+    def _take(self, lines: list[bytes], events: list[bytes]) -> None:
+        data = self._data
+        for line in lines:
+            if not line:
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+                    self._pending_bytes = 0
+            elif line.startswith(b"data:"):
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+                self._hold(len(line))
+            elif line == b"data":
+                data.append(b"")
+
+    def _hold(self, size: int) -> None:
+        self._pending_bytes += size
+        if self._pending_bytes > self._largest:
+            raise EventTooLargeError(f"an event of more than {self._largest} bytes")
+
+    def _with_plain_line_ends(self, read: bytes) -> bytes:
+        """CR and CRLF as LF; a CR at the end of a read counts at once, and an LF that follows it is the same line end."""
+        if self._after_cr and read:
+            self._after_cr = False
+            read = read.removeprefix(b"\n")
+        if read.endswith(b"\r"):
+            self._after_cr = True
+        return read.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
