@@ -29,7 +29,7 @@ async def compose(settings: CacheSettings, shared: SharedSettings, telemetry: Te
     bounds = Bounds(
         settings.default_ttl_seconds * _NS, settings.max_ttl_seconds * _NS, settings.max_entry_bytes
     )
-    cache = AnswerCache(store, _secret(settings, shared), bounds)
+    cache = AnswerCache(store, _secret(settings, shared, telemetry), bounds)
     telemetry.registry.register(CacheCollector(cache))
     servicer = CacheServicer(cache, time.time_ns)
     return Application(
@@ -51,10 +51,15 @@ def _store(settings: CacheSettings) -> EntryStore:
         raise SettingsError([f"HEADGATE_CACHE_STORE: {error}"]) from None
 
 
-def _secret(settings: CacheSettings, shared: SharedSettings) -> bytes:
+def _secret(settings: CacheSettings, shared: SharedSettings, telemetry: Telemetry) -> bytes:
     if settings.key_secret is not None:
         return settings.key_secret.reveal().encode()
-    return keep_secret(shared.data_dir / "cache" / "key.secret")
+    path = shared.data_dir / "cache" / "key.secret"
+    if settings.is_shared:
+        telemetry.log.warning(
+            "other replicas find nothing of this one's without its key secret", path=str(path)
+        )
+    return keep_secret(path)
 
 
 def keeps_state_in_process(settings: CacheSettings) -> str | None:

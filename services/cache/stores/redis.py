@@ -60,7 +60,7 @@ class RedisEntryStore:
     def __init__(self, client: Redis, timeout_seconds: float, max_ttl_ns: int) -> None:
         self._client = client
         self._timeout_seconds = timeout_seconds
-        self._epoch_life_ms = _milliseconds(max_ttl_ns)
+        self._max_ttl_ms = _milliseconds(max_ttl_ns)
 
     @classmethod
     def connect(cls, url: str, timeout_seconds: float, max_ttl_ns: int) -> Self:
@@ -93,7 +93,7 @@ class RedisEntryStore:
     async def write(self, writes: Sequence[Write], now_ns: int) -> Written:
         calls: list[_Call] = []
         for organization_id, own in _by_organization([write.address for write in writes]).items():
-            arguments: list[bytes | str | int] = [self._epoch_life_ms]
+            arguments: list[bytes | str | int] = [self._max_ttl_ms]
             for place in own:
                 entry = writes[place].entry
                 arguments += (_milliseconds(entry.expires_ns - now_ns), pack(entry, writes[place].tags))
