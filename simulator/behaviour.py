@@ -1,8 +1,7 @@
 """How one request is to be served, and the one parser for knobs from headers, model names and the control endpoint.
 
 Knobs are written `name=value`: in a model name as `sim-small@ttft=200ms,gap=5ms`, in headers as
-`x-simulator-ttft: 200ms`, at the control endpoint as `{"faults": {"ttft": "200ms"}}`. The README of this folder's
-table is `KNOBS`.
+`x-simulator-ttft: 200ms`, at the control endpoint as `{"faults": {"ttft": "200ms"}}`. README.md lists them.
 """
 
 import re

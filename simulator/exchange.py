@@ -13,6 +13,7 @@ from simulator.behaviour import NORMAL, Behaviour, BehaviourError, header_pairs,
 from simulator.delivery import BrokenEvents, Delivery, hang
 from simulator.errors import ApiError, from_decoding, injected
 from simulator.faults import FaultQueue
+from simulator.json_example import SchemaError
 from simulator.ledger import Ledger, Record
 from simulator.models import Models
 from simulator.prompt_cache import PromptCache
@@ -88,7 +89,7 @@ async def _answer(simulator: Simulator, api: Api, request: web.Request, record: 
         raise injected(behaviour.status, behaviour.retry_after_seconds)
     simulator.models.check(record.model)
     context = Context(record.id, asked.model, int(record.started_at), behaviour, simulator.prompt_cache)
-    reply = api.reply(asked, context)
+    reply = _reply(api, asked, context)
     _note(record, reply)
     headers = {api.id_header: f"req_{record.id}"}
     if behaviour.garbage:
@@ -97,6 +98,13 @@ async def _answer(simulator: Simulator, api: Api, request: web.Request, record: 
     failure = ApiError(500, "The simulator was asked to fail while it was answering.")
     events = BrokenEvents(api.error_event(api.error_body(failure, record.id)), api.malformed_event)
     return await Delivery(request, behaviour, record, headers, events).send(reply)
+
+
+def _reply(api: Api, asked: Any, context: Context) -> Reply:
+    try:
+        return api.reply(asked, context)
+    except SchemaError as error:
+        raise ApiError(400, f"Invalid schema: {error}.", code="invalid_json_schema") from error
 
 
 async def _decode(api: Api, request: web.Request) -> Any:

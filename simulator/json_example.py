@@ -6,6 +6,7 @@ from typing import Any
 from simulator.text import write_words
 
 _DEEPEST = 6
+_LARGEST = 10_000
 _FORMATS = {
     "date": "2024-05-17",
     "date-time": "2024-05-17T09:30:00Z",
@@ -22,6 +23,10 @@ _FORMATS = {
 Schema = dict[str, Any]
 
 
+class SchemaError(ValueError):
+    """A schema that no example can be made for."""
+
+
 class JsonExample:
     """Knows references within the document, const, enum, unions, and the limits of each type; not `pattern`."""
 
@@ -30,7 +35,11 @@ class JsonExample:
         self._random = Random(seed)
 
     def value(self) -> Any:
-        return self._value(self._document, 0)
+        """:raises SchemaError: when the document is no schema, or refers to itself without end"""
+        try:
+            return self._value(self._document, 0)
+        except (LookupError, AttributeError, TypeError, ArithmeticError, RecursionError) as error:
+            raise SchemaError(f"the schema makes no sense ({error})") from error
 
     def _value(self, schema: Schema | bool, depth: int) -> Any:  # noqa: PLR0911 (one line per form)
         if isinstance(schema, bool):
@@ -74,12 +83,14 @@ class JsonExample:
         first = schema.get("prefixItems", [])
         least = schema.get("minItems", 0)
         wanted = max(len(first), least, 1 if depth < _DEEPEST and schema.get("maxItems", 1) else 0)
+        _check_size(wanted)
         kinds = [*first, *[schema.get("items", True)] * (wanted - len(first))]
         return [self._value(kind, depth + 1) for kind in kinds]
 
     def _string(self, schema: Schema) -> str:
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
+        _check_size(schema.get("minLength", 0))
         text = self._words(3).ljust(schema.get("minLength", 0), "-")
         return text[: schema.get("maxLength", len(text))]
 
@@ -118,6 +129,11 @@ class JsonExample:
         for step in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
             found = found[step.replace("~1", "/").replace("~0", "~")]
         return found  # type: ignore[no-any-return]
+
+
+def _check_size(size: int) -> None:
+    if size > _LARGEST:
+        raise SchemaError(f"a length of {size} is more than {_LARGEST}")
 
 
 def _type_of(schema: Schema) -> str | None:

@@ -1,9 +1,12 @@
 """Knobs: one parser for model names, headers and the control endpoint."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import simulator
 from simulator.behaviour import (
     KNOBS,
     NORMAL,
@@ -85,3 +88,8 @@ def test_any_text_is_either_understood_or_refused(knob: str, value: str) -> None
     except BehaviourError:
         return
     assert parse([(knob, value)], onto=parsed) == parsed
+
+
+def test_the_readme_lists_every_knob() -> None:
+    readme = Path(simulator.__file__).with_name("README.md").read_text()
+    assert [knob for knob in KNOBS if f"`{knob}`" not in readme] == []

@@ -118,7 +118,7 @@ async def test_an_answer_that_hangs_times_out_and_the_record_says_that_the_clien
     control: Any,
     model: str,
 ) -> None:
-    impatient = openai_client.with_options(timeout=0.2, default_headers={"x-request-id": "r1"})
+    impatient = openai_client.with_options(timeout=0.5, default_headers={"x-request-id": "r1"})
     with pytest.raises(openai.APITimeoutError):
         await openai_texts(impatient, model, [])
     assert (await control.ended("r1"))["outcome"] == "client_gone"

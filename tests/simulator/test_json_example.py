@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.json_example import JsonExample
+from simulator.json_example import JsonExample, SchemaError
 
 TREE: dict[str, Any] = {
     "$defs": {
@@ -60,6 +60,26 @@ SCHEMAS: list[dict[str, Any]] = [
 @given(seed=st.integers(0, 2**32))
 def test_an_example_satisfies_its_schema(schema: dict[str, Any], seed: int) -> None:
     jsonschema.validate(JsonExample(schema, seed).value(), schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"$ref": "#/nowhere"},
+        {"enum": []},
+        {"type": "object", "properties": [1]},
+        {"type": "object", "properties": {"a": 3}},
+        {"type": "integer", "minimum": "x"},
+        {"type": "integer", "multipleOf": 0},
+        {"anyOf": 3},
+        {"type": "string", "minLength": 10**12},
+        {"type": "array", "minItems": 10**12},
+    ],
+)
+def test_a_schema_that_makes_no_sense_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError):
+        JsonExample(schema, 0).value()
 
 
 def test_an_example_is_the_same_for_the_same_seed() -> None:

@@ -78,12 +78,20 @@ async def test_a_missing_field_is_named(openai_client: AsyncOpenAI) -> None:
     assert caught.value.param == "messages"
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"model": "\xff", "messages": []}', b"[]"])
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"model": "\xff", "messages": []}', b"[]", b'{"tools":' + b"[" * 100_000]
+)
 async def test_a_body_that_is_not_the_apis_json_is_a_bad_request(
     openai_client: AsyncOpenAI, body: bytes
 ) -> None:
     with pytest.raises(openai.BadRequestError):
         await openai_client.post("/chat/completions", content=body, cast_to=object)
+
+
+async def test_a_schema_that_makes_no_sense_is_a_bad_request(openai_client: AsyncOpenAI) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "loop", "schema": {"$ref": "#"}}}
+    error = await refused(openai_client, response_format=wanted)
+    assert (error.status_code, error.code) == (400, "invalid_json_schema")
 
 
 async def test_an_empty_text_has_no_embedding(openai_client: AsyncOpenAI) -> None:

@@ -1,7 +1,9 @@
 """The ledger and the control endpoints: what was served, to whom, and the faults of the next requests."""
 
+import asyncio
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 from anthropic import AsyncAnthropic
@@ -79,13 +81,48 @@ async def test_a_client_that_leaves_a_whole_answer_is_recorded_with_what_was_gen
     openai_client: AsyncOpenAI,
     control: Any,
 ) -> None:
-    impatient = openai_client.with_options(timeout=0.2, default_headers={"x-request-id": "left"})
+    impatient = openai_client.with_options(timeout=0.5, default_headers={"x-request-id": "left"})
     with pytest.raises(openai.APITimeoutError):
         await impatient.chat.completions.create(model="sim-small@tokens=10000,gap=10ms", messages=HELLO)
     record = await control.ended("left")
     assert record["outcome"] == "client_gone"
     assert 1 <= record["output_tokens"] < 10_000
     assert record["written_tokens"] == 0
+
+
+async def test_a_client_that_reads_no_further_holds_the_generation_back(
+    http: aiohttp.ClientSession,
+    base_url: str,
+    control: Any,
+) -> None:
+    body = {"model": "sim-small@tokens=200000", "messages": HELLO, "stream": True}
+    url, headers = f"{base_url}/v1/chat/completions", {"x-request-id": "slow-reader"}
+    async with http.post(url, json=body, headers=headers) as response:
+        await response.content.readline()
+        response.close()
+    record = await control.ended("slow-reader")
+    assert record["outcome"] == "client_gone"
+    # What is generated and not written is at most the one write in which the client was lost.
+    assert 0 <= record["output_tokens"] - record["written_tokens"] <= 256
+    assert record["output_tokens"] < 200_000
+
+
+async def test_a_client_that_leaves_a_hundred_times_is_a_hundred_records(
+    http: aiohttp.ClientSession, base_url: str, control: Any
+) -> None:
+    body = {"model": "sim-small@tokens=50,hang-after=20", "messages": HELLO, "stream": True}
+
+    async def leave(number: int) -> dict[str, Any]:
+        headers = {"x-request-id": f"r{number}"}
+        async with http.post(f"{base_url}/v1/chat/completions", json=body, headers=headers) as response:
+            await response.content.readline()
+            response.close()
+        record: dict[str, Any] = await control.ended(f"r{number}")
+        return record
+
+    records = await asyncio.gather(*[leave(number) for number in range(100)])
+    assert {record["outcome"] for record in records} == {"client_gone"}
+    assert {record["written_tokens"] for record in records} == {20}
 
 
 async def test_a_running_request_shows_what_it_wrote_so_far(openai_client: AsyncOpenAI, control: Any) -> None:
