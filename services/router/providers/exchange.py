@@ -69,12 +69,11 @@ async def stream(
 async def whole(
     pool: Pool, url: URL, encode: Callable[[], bytes], request_id: str, reader: AnswerReader
 ) -> AsyncGenerator[Chunk, None]:
-    yield reader.read_body(await fetch(pool, url, encode(), request_id))
+    yield reader.read_body(await fetch(pool, url, encode(), request_id, pool.timeouts.whole_answer))
 
 
-async def fetch(pool: Pool, url: URL, body: bytes, request_id: str) -> bytes:
-    """:raises ProviderError: any failure to get a whole answer"""
-    seconds = pool.timeouts.whole_answer
+async def fetch(pool: Pool, url: URL, body: bytes, request_id: str, seconds: float) -> bytes:
+    """:raises ProviderError: any failure to get a whole answer within `seconds`"""
     answer = await pool.post(url, body, request_id, seconds)
     try:
         answer.waits_for = f"no whole answer within {seconds:g} s"

@@ -1,8 +1,11 @@
 """Makes the adapter that a provider's configuration asks for."""
 
+from yarl import URL
+
 from services._runtime.environment import Secret
 from services.router.config import ProviderConfig
 from services.router.provider import Provider, Timeouts
+from services.router.providers.anthropic import VERSION, AnthropicProvider
 from services.router.providers.openai import OpenAiProvider
 from services.router.providers.openai_dialect import Dialect
 from services.router.providers.pool import Pool
@@ -10,7 +13,14 @@ from services.router.providers.pool import Pool
 
 def build(name: str, config: ProviderConfig, api_key: Secret | None) -> Provider:
     """Opens nothing: connections are made by the first request or `warm_up`."""
-    return _openai(name, config, api_key)
+    return _anthropic(name, config, api_key) if config.api == "anthropic" else _openai(name, config, api_key)
+
+
+def _anthropic(name: str, config: ProviderConfig, api_key: Secret | None) -> Provider:
+    headers = {"anthropic-version": VERSION}
+    if api_key:
+        headers["x-api-key"] = api_key.reveal()
+    return AnthropicProvider(_pool(name, config, headers, api_key))
 
 
 def _openai(name: str, config: ProviderConfig, api_key: Secret | None) -> Provider:
@@ -22,7 +32,7 @@ def _openai(name: str, config: ProviderConfig, api_key: Secret | None) -> Provid
 def _pool(name: str, config: ProviderConfig, headers: dict[str, str], api_key: Secret | None) -> Pool:
     return Pool(
         name,
-        config.base_url,
+        _versioned(config.base_url),
         headers,
         api_key,
         Timeouts(
@@ -34,3 +44,8 @@ def _pool(name: str, config: ProviderConfig, headers: dict[str, str], api_key: S
         max_connections=config.max_connections,
         keep_alive_seconds=config.keep_alive_seconds,
     )
+
+
+def _versioned(base_url: str) -> str:
+    """An address without a path means the API's first version, where both APIs live."""
+    return base_url if URL(base_url).path.strip("/") else f"{base_url.rstrip('/')}/v1"
