@@ -10,17 +10,20 @@ from services._runtime.authentication import require_internal_token
 from services._runtime.config import read_section
 from services._runtime.process import Application, run
 from services._runtime.server import Service
-from services._runtime.settings import SharedSettings
+from services._runtime.settings import SettingsError, SharedSettings
 from services._runtime.telemetry import Telemetry
 from services.ratelimit.book import LimitBook
 from services.ratelimit.config import RateLimitSection
 from services.ratelimit.limiter import Limiter
 from services.ratelimit.metrics import LimiterMetrics
 from services.ratelimit.servicer import SERVICE, TRUSTED_METHODS, RateLimitServicer
-from services.ratelimit.settings import RateLimitSettings, single_process
+from services.ratelimit.settings import MEMORY, RateLimitSettings, single_process
 from services.ratelimit.store import BucketStore, LimitStore
 from services.ratelimit.stores.memory import MemoryBucketStore
 from services.ratelimit.stores.memory_limits import MemoryLimitStore
+from services.ratelimit.stores.redis import RedisBucketStore
+from services.ratelimit.stores.redis_limits import RedisLimitStore
+from services.ratelimit.stores.redis_script import ScriptedRedis
 
 _US = 1_000_000
 
@@ -49,7 +52,15 @@ async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry
 
 
 def _stores(settings: RateLimitSettings) -> tuple[BucketStore, LimitStore]:
-    return MemoryBucketStore(lambda: time.monotonic_ns() // 1000), MemoryLimitStore()
+    if settings.store == MEMORY:
+        return MemoryBucketStore(lambda: time.monotonic_ns() // 1000), MemoryLimitStore()
+    try:
+        redis = ScriptedRedis.connect(
+            settings.store, settings.store_timeout_seconds, settings.store_connections
+        )
+    except ValueError as error:
+        raise SettingsError([f"HEADGATE_RATELIMIT_STORE: {error}"]) from None
+    return RedisBucketStore(redis), RedisLimitStore(redis)
 
 
 if __name__ == "__main__":
