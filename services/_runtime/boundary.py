@@ -95,6 +95,10 @@ class Boundary:
         except grpc.aio.AbortError:
             self._end(method, call, _aborted_code(context))
             raise
+        except grpc.aio.InternalError as error:
+            # A write to a client that has gone fails so, a moment before gRPC cancels this task.
+            self._end(method, call, _cancellation(call))
+            raise asyncio.CancelledError from error
         except Exception as error:  # noqa: BLE001 - the one place where an unforeseen failure is translated
             await self._fail(method, call, error)
         else:
@@ -118,10 +122,6 @@ class Boundary:
         return call
 
     async def _fail(self, method: Method, call: Call, error: Exception) -> None:
-        # A write to a client that has gone fails with an error of gRPC's own: that is its cancellation.
-        if call.context.done() or call.context.cancelled():
-            self._end(method, call, _cancellation(call))
-            raise error
         self._telemetry.log.error("unexpected failure", rpc=method.name, exc_info=error)
         self._end(method, call, Code.INTERNAL, InternalError.reason)
         request_id = call.request.request_id
@@ -131,9 +131,12 @@ class Boundary:
 
     async def _refuse(self, call: Call, error: GatewayError) -> None:
         wire = to_wire(error, self._domain)
-        await call.open()
         trailing = (*(call.context.trailing_metadata() or ()), *wire.trailing)
-        await call.context.abort(wire.code, wire.message, trailing)
+        try:
+            await call.open()
+            await call.context.abort(wire.code, wire.message, trailing)
+        except grpc.aio.InternalError as gone:
+            raise asyncio.CancelledError from gone
 
     def _end(self, method: Method, call: Call, code: str = "OK", reason: str = "") -> None:
         method.metrics.end(

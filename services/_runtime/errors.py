@@ -5,6 +5,7 @@ GatewayError
 ├── InvalidFieldError          INVALID_ARGUMENT   INVALID_FIELD
 ├── DeadlineExceededError      DEADLINE_EXCEEDED  DEADLINE_EXCEEDED
 ├── PeerUnavailableError       UNAVAILABLE        PEER_UNAVAILABLE
+├── MessageTooLargeError       RESOURCE_EXHAUSTED INTERNAL
 ├── MissingCredentialsError    UNAUTHENTICATED    MISSING_CREDENTIALS
 ├── InvalidTokenError          UNAUTHENTICATED    INVALID_KEY
 └── each service's own kinds, in its `errors.py`
@@ -108,6 +109,12 @@ class PeerUnavailableError(GatewayError):
 
     code = Code.UNAVAILABLE
     reason = "PEER_UNAVAILABLE"
+
+
+class MessageTooLargeError(GatewayError):
+    """The response is larger than this installation's messages may be."""
+
+    code = Code.RESOURCE_EXHAUSTED
 
 
 class MissingCredentialsError(GatewayError):

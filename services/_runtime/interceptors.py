@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from services._runtime.boundary import Boundary, Call
-from services._runtime.validation import decode, validate
+from services._runtime.validation import decode, encode, validate
 
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
 
@@ -77,16 +77,17 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
     def _single(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_unary or handler.stream_unary
+        serialize, max_bytes = handler.response_serializer or bytes, self._max_message_bytes
 
-        async def respond(incoming: Any, call: Call) -> Any:
-            response = await behaviour(read(incoming), call.context)
+        async def respond(incoming: Any, call: Call) -> bytes:
+            response = encode(serialize, await behaviour(read(incoming), call.context), max_bytes)
             await call.open()
             return response
 
         async def wrapped(incoming: Any, context: Any) -> Any:
             return await serve(method, incoming, context, respond)
 
-        return make(wrapped, **_codecs(handler))
+        return make(wrapped, request_deserializer=_deserializer(handler))
 
     def _streaming(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream
@@ -111,7 +112,11 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         async def wrapped(incoming: Any, context: Any) -> None:
             await serve(method, incoming, context, respond)
 
-        return make(wrapped, **_codecs(handler))
+        return make(
+            wrapped,
+            request_deserializer=_deserializer(handler),
+            response_serializer=handler.response_serializer,
+        )
 
 
 class _OpeningContext:
@@ -137,7 +142,6 @@ class _OpeningContext:
         await self.write(message)
 
 
-def _codecs(handler: Any) -> dict[str, Any]:
+def _deserializer(handler: Any) -> Any:
     # A single request stays bytes until the caller is known: nobody else's 20 MiB are parsed.
-    deserialize = handler.request_deserializer if handler.request_streaming else None
-    return {"request_deserializer": deserialize, "response_serializer": handler.response_serializer}
+    return handler.request_deserializer if handler.request_streaming else None

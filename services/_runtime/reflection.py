@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
@@ -13,8 +14,10 @@ V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
+    """Describe the services, and all that their files import, options and their extensions included."""
+    names = [*service_names, V1, V1ALPHA]
     _define_v1(descriptor_pool.Default())
-    servicer = ReflectionServicer([*service_names, V1, V1ALPHA])
+    servicer = ReflectionServicer(names, pool=_described(names))
     add_ServerReflectionServicer_to_server(servicer, server)
     handlers = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
@@ -24,6 +27,40 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
         )
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, handlers),))
+
+
+def _described(service_names: Sequence[str]) -> descriptor_pool.DescriptorPool:
+    """The services' files with the JSON name of each field, which Python's generator leaves out.
+
+    Without those a client such as grpcurl would neither take nor print the standard JSON form (`maxOutputTokens`).
+    """
+    source, described = descriptor_pool.Default(), descriptor_pool.DescriptorPool()
+    added: set[str] = set()
+
+    def add(file: FileDescriptor) -> None:
+        if file.name in added:
+            return
+        added.add(file.name)
+        for dependency in file.dependencies:
+            add(dependency)
+        proto = descriptor_pb2.FileDescriptorProto()
+        file.CopyToProto(proto)
+        for message in proto.message_type:
+            _name_json(message)
+        described.AddSerializedFile(proto.SerializeToString())
+
+    for name in service_names:
+        add(source.FindFileContainingSymbol(name))
+    return described
+
+
+def _name_json(message: descriptor_pb2.DescriptorProto) -> None:
+    for field in message.field:
+        if not field.HasField("json_name"):
+            head, *tail = field.name.split("_")
+            field.json_name = head + "".join(word[:1].upper() + word[1:] for word in tail)
+    for nested in message.nested_type:
+        _name_json(nested)
 
 
 def _define_v1(pool: descriptor_pool.DescriptorPool) -> None:

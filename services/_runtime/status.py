@@ -24,6 +24,17 @@ GRPC_CODES = {code: grpc.StatusCode[code.name] for code in Code}
 CODES = {grpc_code: code for code, grpc_code in GRPC_CODES.items()}
 CODES_BY_NUMBER = {grpc_code.value[0]: code for code, grpc_code in GRPC_CODES.items()}
 
+# The reason of a peer's error that came without details, because gRPC itself or something between made it.
+_BARE_REASONS = {
+    Code.CANCELLED: "CANCELLED",
+    Code.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
+    Code.NOT_FOUND: "NOT_FOUND",
+    Code.PERMISSION_DENIED: "PERMISSION_DENIED",
+    Code.UNAUTHENTICATED: "MISSING_CREDENTIALS",
+    Code.UNAVAILABLE: "PEER_UNAVAILABLE",
+    Code.UNIMPLEMENTED: "NOT_IMPLEMENTED",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class WireError:
@@ -70,7 +81,7 @@ def from_status(status: status_pb2.Status) -> GatewayError:
         quota_violations=[QuotaViolation(v.subject, v.description) for v in quota.violations],
         metadata=dict(info.metadata),
     )
-    error.code, error.reason, error.domain = code, info.reason or code.name, info.domain
+    error.code, error.reason, error.domain = code, info.reason or GatewayError.reason, info.domain
     return error
 
 
@@ -99,7 +110,7 @@ def _detailed(details: bytes | None) -> GatewayError | None:
 def _bare(rpc_error: grpc.aio.AioRpcError) -> GatewayError:
     error = GatewayError(rpc_error.details() or rpc_error.code().name)
     error.code = CODES.get(rpc_error.code(), Code.UNKNOWN)
-    error.reason = error.code.name
+    error.reason = _BARE_REASONS.get(error.code, "INTERNAL")
     return error
 
 

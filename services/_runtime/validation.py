@@ -6,7 +6,7 @@ from typing import Any
 import protovalidate
 from google.protobuf.message import DecodeError, Message
 
-from services._runtime.errors import FieldViolation, InvalidFieldError
+from services._runtime.errors import FieldViolation, InvalidFieldError, MessageTooLargeError
 
 _validator = protovalidate.Validator()
 
@@ -22,6 +22,14 @@ def decode(deserialize: Callable[[bytes], Any], raw: bytes, max_bytes: int) -> A
     if len(raw) > max_bytes:
         raise _too_large(request, len(raw), max_bytes)
     return request
+
+
+def encode(serialize: Callable[[Any], bytes], response: Any, max_bytes: int) -> bytes:
+    """:raises MessageTooLargeError: no client takes such a response."""
+    encoded = serialize(response)
+    if len(encoded) > max_bytes:
+        raise MessageTooLargeError(f"the response has {len(encoded)} bytes, at most {max_bytes} are sent")
+    return encoded
 
 
 def _too_large(request: Any, size: int, max_bytes: int) -> InvalidFieldError:

@@ -142,6 +142,7 @@ class EchoServicer:
             "principal": str(current.principal),
             "deadline": str(current.deadline),
             "traceparent": str(current.traceparent),
+            "large": _FLOOD,
         }
         return known.get(incoming.mode) or "".join(part.text for part in incoming.parts)
 
@@ -163,11 +164,11 @@ def add_echo(servicer: EchoServicer, server: grpc.aio.Server) -> None:
         "response_serializer": EchoResponse.SerializeToString,
     }
     handlers = {
-        "Echo": grpc.unary_unary_rpc_method_handler(servicer.echo, **codecs),  # type: ignore[arg-type]
-        "BatchEcho": grpc.unary_unary_rpc_method_handler(servicer.echo, **codecs),  # type: ignore[arg-type]
-        "Yield": grpc.unary_stream_rpc_method_handler(servicer.stream, **codecs),  # type: ignore[arg-type]
-        "Write": grpc.unary_stream_rpc_method_handler(servicer.write, **codecs),  # type: ignore[arg-type]
-        "Chat": grpc.stream_stream_rpc_method_handler(servicer.chat, **codecs),  # type: ignore[arg-type]
+        "Echo": grpc.unary_unary_rpc_method_handler(servicer.echo, **codecs),
+        "BatchEcho": grpc.unary_unary_rpc_method_handler(servicer.echo, **codecs),
+        "Yield": grpc.unary_stream_rpc_method_handler(servicer.stream, **codecs),
+        "Write": grpc.unary_stream_rpc_method_handler(servicer.write, **codecs),
+        "Chat": grpc.stream_stream_rpc_method_handler(servicer.chat, **codecs),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
 

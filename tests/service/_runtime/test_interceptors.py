@@ -123,13 +123,20 @@ async def test_a_message_far_over_the_cap_is_refused_before_it_is_read(serve: Ca
     assert "larger than max" in error.message
 
 
+async def test_a_response_over_the_cap_says_so(serve: Callable[..., Any]) -> None:
+    served = await serve(max_message_bytes=10_000)
+    error, _ = await refusal(served.unary()(request("a", mode="large")))
+    assert error.code is Code.RESOURCE_EXHAUSTED
+    assert "the response has" in error.message
+
+
 async def test_streams_of_every_shape_arrive_whole(echo: Served) -> None:
     for method in ("Yield", "Write"):
         call = echo.stream(method)(request("a", "b", "c"))
         assert [response.text async for response in call] == ["a", "b", "c"]
         assert "x-request-id" in dict(await call.initial_metadata())
         assert echo.counted(method, "OK") == 1
-    chat = echo.channel.stream_stream(
+    chat: Any = echo.channel.stream_stream(
         "/headgate.test.v1.EchoService/Chat",
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=type(request()).FromString,

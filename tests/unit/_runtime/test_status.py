@@ -84,7 +84,7 @@ def test_a_text_that_is_cut_says_so() -> None:
 
 def test_a_kind_of_error_keeps_its_code_and_reason() -> None:
     wire = to_wire(TooMuchError("slow down", retry_after_seconds=1.5), DOMAIN)
-    status = status_pb2.Status.FromString(dict(wire.trailing)[DETAILS_KEY])  # type: ignore[arg-type]
+    status = status_pb2.Status.FromString(dict(wire.trailing)[DETAILS_KEY])
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     assert wire.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert status.details[0].Unpack(info)
@@ -113,7 +113,7 @@ def test_a_peers_bare_status_becomes_an_error_of_its_code() -> None:
     error = from_rpc_error(rpc_error(details="connection refused"))
     assert (error.code, error.reason, error.message) == (
         Code.UNAVAILABLE,
-        "UNAVAILABLE",
+        "PEER_UNAVAILABLE",
         "connection refused",
     )
     assert error.retryable
