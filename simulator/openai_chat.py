@@ -10,7 +10,7 @@ from simulator.answer import Answer, Call, Finish, compose
 from simulator.openai_logprobs import chat_logprobs
 from simulator.openai_prompt import segments_of, task_of
 from simulator.openai_schema import ChatRequest
-from simulator.openai_usage import FINGERPRINT, FINISH_REASONS, final_frames, usage
+from simulator.openai_usage import FINGERPRINT, FINISH_REASONS, final_frames, usage, with_running_usage
 from simulator.openai_validation import validate_chat
 from simulator.reply import Context, Frame, Reply, interleave
 
@@ -63,7 +63,10 @@ class ChatAnswer:
             for index, answer in enumerate(self._answers)
         ]
         told = include_usage and not self._context.behaviour.no_usage
-        return chain(interleave(streams), final_frames(head, self._usage() if told else None))
+        frames = interleave(streams)
+        if told and options is not None and options.continuous_usage_stats:
+            frames = with_running_usage(frames, self._usage_so_far)
+        return chain(frames, final_frames(head, self._usage() if told else None))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -77,6 +80,9 @@ class ChatAnswer:
 
     def _usage(self) -> dict[str, Any]:
         return usage(self.input_tokens, self.output_tokens, self.cached_tokens, self.reasoning_tokens)
+
+    def _usage_so_far(self, tokens: int) -> dict[str, Any]:
+        return usage(self.input_tokens, tokens, self.cached_tokens, min(tokens, self.reasoning_tokens))
 
     def _choice(self, index: int, answer: Answer) -> dict[str, Any]:
         logprobs = chat_logprobs(answer.text) if self._asked.logprobs and not answer.calls else None

@@ -86,6 +86,8 @@ class ResponseFormat(Struct):
 
 class StreamOptions(Struct):
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    """vLLM's: usage in every chunk."""
 
 
 class ChatRequest(Struct):

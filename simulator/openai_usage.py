@@ -1,5 +1,6 @@
 """OpenAI's usage object, and the pieces of a stream that its endpoints share."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from simulator.reply import Frame
 
 FINGERPRINT = "fp_simulator"
 MALFORMED_EVENT = b'data: {"id":"chatcmpl-broken,"choices":[{]\n\n'
+_NO_USAGE = b"null}\n\n"
 DONE: Frame = (b"data: [DONE]\n\n", 0)
 FINISH_REASONS = {
     Finish.STOP: "stop",
@@ -39,6 +41,14 @@ def event(value: object) -> bytes:
 
 def error_event(body: bytes) -> bytes:
     return b"data: " + body + b"\n\n"
+
+
+def with_running_usage(frames: Iterable[Frame], used: Callable[[int], dict[str, Any]]) -> Iterator[Frame]:
+    """Chunks that end in a usage of null, with what `used` says of the tokens so far instead."""
+    tokens = 0
+    for data, carried in frames:
+        tokens += carried
+        yield data and data.removesuffix(_NO_USAGE) + msgspec.json.encode(used(tokens)) + b"}\n\n", carried
 
 
 def final_frames(head: dict[str, Any], used: dict[str, Any] | None) -> list[Frame]:
