@@ -1,12 +1,14 @@
 """The key of a question: HMAC-SHA256 over an encoding that no two questions share."""
 
 import hmac
+import struct
 
 from services.cache.question import Sharers
 
 # Part of what is hashed: another encoding is another schema, and finds nothing that this one stored.
 SCHEMA = b"headgate.cache.key/1"
 KEY_BYTES = 32
+_LENGTHS = struct.Struct(">7Q")
 
 
 def key_of(secret: bytes, sharers: Sharers, model: str, content: bytes) -> bytes:
@@ -14,7 +16,7 @@ def key_of(secret: bytes, sharers: Sharers, model: str, content: bytes) -> bytes
 
 
 def encode(sharers: Sharers, model: str, content: bytes) -> bytes:
-    """A fixed number of parts, each behind its length, so that no part can pass for the end of another."""
+    """The lengths of a fixed number of parts, then the parts, so that none can pass for the end of another."""
     parts = (
         SCHEMA,
         sharers.scope.value,
@@ -24,4 +26,4 @@ def encode(sharers: Sharers, model: str, content: bytes) -> bytes:
         model.encode(),
         content,
     )
-    return b"".join(piece for part in parts for piece in (len(part).to_bytes(8, "big"), part))
+    return b"".join((_LENGTHS.pack(*map(len, parts)), *parts))

@@ -29,11 +29,13 @@ class CacheServicer(CacheServiceServicer):
 
     async def Lookup(self, request: pb.LookupRequest, context: Any) -> pb.LookupResponse:
         (finding,) = await self._lookup([request])
-        return from_finding(_raised(finding))
+        return from_finding(_raised(finding), pb.LookupResponse())
 
     async def BatchLookup(self, request: pb.BatchLookupRequest, context: Any) -> pb.BatchLookupResponse:
-        findings = await for_valid_items(request, self._lookup)
-        return pb.BatchLookupResponse(results=map(_lookup_result, findings))
+        response = pb.BatchLookupResponse()
+        for finding in await for_valid_items(request, self._lookup):
+            _fill(response.results.add(), finding)
+        return response
 
     async def Store(self, request: pb.StoreRequest, context: Any) -> pb.StoreResponse:
         (kept,) = await self._store([request])
@@ -76,10 +78,11 @@ def _raised(finding: Finding | GatewayError) -> Finding:
     return finding
 
 
-def _lookup_result(finding: Finding | GatewayError) -> pb.LookupResult:
+def _fill(result: pb.LookupResult, finding: Finding | GatewayError) -> None:
     if isinstance(finding, GatewayError):
-        return pb.LookupResult(error=to_status(finding, _DOMAIN))
-    return pb.LookupResult(response=from_finding(finding))
+        result.error.CopyFrom(to_status(finding, _DOMAIN))
+    else:
+        from_finding(finding, result.response)
 
 
 def _store_result(kept: bool | GatewayError) -> pb.StoreResult:

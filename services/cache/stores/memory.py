@@ -76,11 +76,10 @@ class MemoryEntryStore:
         return node.entry
 
     def _keep(self, write: Write, now_ns: int) -> bool:
-        if not self._shelves.could_hold(write):
-            return False
         evicted = self._shelves.put(write)
-        self._count(node for node in evicted if not node.is_gone(now_ns))
-        return True
+        if evicted:
+            self._count(node for node in evicted if not node.is_gone(now_ns))
+        return evicted is not None
 
     def _count(self, evicted: Iterable[Node]) -> None:
         self._evicted.update(node.shelf.organization_id for node in evicted)

@@ -18,13 +18,13 @@ class Node:
 
     __slots__ = ("bytes", "entry", "generation", "key", "shelf", "tags")
 
-    def __init__(self, write: Write, shelf: "Shelf") -> None:
+    def __init__(self, write: Write, shelf: "Shelf", size: int) -> None:
         self.key = write.address.key
         self.entry = write.entry
         self.tags = write.tags
         self.shelf = shelf
         self.generation = shelf.generation
-        self.bytes = entry_bytes(write)
+        self.bytes = size
 
     def is_gone(self, now_ns: int) -> bool:
         """Whether it expired, or was forgotten with one of its tags."""
@@ -72,19 +72,19 @@ class Shelves:
         node.shelf.nodes.move_to_end(node.key)
         self._recency.move_to_end(node)
 
-    def could_hold(self, write: Write) -> bool:
-        return shelf_bytes(write.address.organization_id) + entry_bytes(write) <= self._max_shelf_bytes
-
-    def put(self, write: Write) -> list[Node]:
-        """Place an entry that the shelves could hold; the nodes that had to go for it."""
-        shelf = self._opened(write.address.organization_id)
+    def put(self, write: Write) -> list[Node] | None:
+        """Place an entry: the nodes that had to go for it, or None when it could never fit."""
+        organization_id, size = write.address.organization_id, entry_bytes(write)
+        if shelf_bytes(organization_id) + size > self._max_shelf_bytes:
+            return None
+        shelf = self._opened(organization_id)
         if (old := shelf.nodes.get(write.address.key)) is not None:
             self._take(old)
-        evicted = self._make_room(shelf, entry_bytes(write))
-        node = Node(write, shelf)
+        evicted = self._make_room(shelf, size)
+        node = Node(write, shelf, size)
         shelf.nodes[node.key] = node
         self._recency[node] = None
-        self._charge(shelf, node.bytes)
+        self._charge(shelf, size)
         return evicted
 
     def mark(self, shelf: Shelf, tag: str) -> list[Node]:

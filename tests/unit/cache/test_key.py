@@ -1,5 +1,7 @@
 """Equal keys mean equal questions of the same circle of sharers, and nothing else does."""
 
+import io
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -23,12 +25,9 @@ def test_different_inputs_never_have_equal_encodings(first: Input, second: Input
 
 
 def decode(encoded: bytes) -> list[bytes]:
-    parts = []
-    while encoded:
-        length = int.from_bytes(encoded[:8], "big")
-        parts.append(encoded[8 : 8 + length])
-        encoded = encoded[8 + length :]
-    return parts
+    parts = io.BytesIO(encoded)
+    lengths = [int.from_bytes(parts.read(8), "big") for _ in range(7)]
+    return [*(parts.read(length) for length in lengths), *([rest] if (rest := parts.read()) else [])]
 
 
 @given(inputs)
@@ -58,7 +57,7 @@ def test_a_part_that_moves_to_its_neighbour_changes_the_key(one: Input, other: I
 def test_the_key_is_the_same_in_every_process_that_has_the_secret() -> None:
     key = key_of(b"a secret of the test", Sharers(Scope.USER, "org", "user"), "model", b"content")
     assert len(key) == KEY_BYTES
-    assert key.hex() == "dfc39682aea1b636e87493cba251e22aa0d5b1c850fa38e4b326c23b2f43677c"
+    assert key.hex() == "5a4af6dea9c96c5f76ce6849ebf36c7f2e45944d3f5c02c63971f485752a15a0"
 
 
 def test_another_secret_gives_another_key() -> None:
