@@ -1,7 +1,5 @@
 """The `router:` section of the configuration file: providers, targets, models."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -71,9 +69,9 @@ class ModelConfig(Section):
 class RouterConfig(Section):
     """What the operator declares; addresses come from here and never from a request."""
 
-    providers: dict[Name, ProviderConfig] = {}
-    targets: dict[Name, TargetConfig] = {}
-    models: dict[Name, ModelConfig] = {}
+    providers: dict[Name, ProviderConfig] = Field(default_factory=dict)
+    targets: dict[Name, TargetConfig] = Field(default_factory=dict)
+    models: dict[Name, ModelConfig] = Field(default_factory=dict)
     # How the cache shares answers: only within a key, among a user's keys, or in the whole organisation.
     cache_scope: Literal["key", "user", "organization"] = "user"
 

@@ -1,7 +1,5 @@
 """The port to model providers: what an adapter does, what it yields, and how it may fail."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

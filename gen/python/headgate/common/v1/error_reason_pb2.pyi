@@ -86,6 +86,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT: the page token is not one that this method returned for the same query."""
     ERROR_REASON_USAGE_CONFLICT: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION: a usage record of that attempt id was booked before with other content."""
+    ERROR_REASON_SLOW_CLIENT: _ErrorReason.ValueType  # 32
+    """ABORTED: the client did not read for too long, so its stream was cut; what was produced is billed."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the one google.rpc.ErrorInfo in every error's details, without this enum's prefix
@@ -156,4 +158,6 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 30
 """INVALID_ARGUMENT: the page token is not one that this method returned for the same query."""
 ERROR_REASON_USAGE_CONFLICT: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION: a usage record of that attempt id was booked before with other content."""
+ERROR_REASON_SLOW_CLIENT: ErrorReason.ValueType  # 32
+"""ABORTED: the client did not read for too long, so its stream was cut; what was produced is billed."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

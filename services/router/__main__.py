@@ -1,0 +1,127 @@
+"""The router's process: `python -m services.router`."""
+
+import asyncio
+import os
+import sys
+import time
+from functools import partial
+
+import grpc
+
+from headgate.cache.v1 import cache_service_pb2 as cache
+from headgate.router.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from headgate.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
+from services._runtime.channel import Caller, open_channel
+from services._runtime.config import read_section
+from services._runtime.process import Application, run
+from services._runtime.server import Service
+from services._runtime.settings import SharedSettings
+from services._runtime.telemetry import Telemetry
+from services.router.admission import Admission, AdmissionPolicy
+from services.router.authentication import KeyAuthentication
+from services.router.catalog import build_catalog
+from services.router.config import RouterConfig
+from services.router.failover import Clock, Failover
+from services.router.grpc_peers import GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
+from services.router.health import TargetHealth
+from services.router.metrics import RouterMetrics, RouterState
+from services.router.pipeline import Pipeline
+from services.router.provider import Provider
+from services.router.providers import registry
+from services.router.servicer import JobServicer, RouterServicer
+from services.router.settings import RouterSettings
+from services.router.settlement import Settlements
+from services.router.spool import open_spool
+
+ROUTER, JOBS = "headgate.router.v1.RouterService", "headgate.router.v1.JobService"
+
+
+async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
+    config = read_section(shared.config, "router", RouterConfig)
+    providers = build_providers(config)
+    catalog = build_catalog(config, providers)
+    health = {target_id: TargetHealth() for target_id in catalog.targets}
+    clock = Clock(time.monotonic, time.time_ns)
+    metrics = RouterMetrics(telemetry.registry, telemetry.log, frozenset(catalog.models))
+
+    channels = [
+        open_channel(address, tls_ca_file=settings.peer_ca_file, max_message_bytes=settings.max_message_bytes)
+        for address in (settings.ratelimit_address, settings.cache_address, settings.billing_address)
+    ]
+    timeout = settings.peer_timeout_seconds
+    limits = GrpcRateLimit(channels[0], Caller(shared.internal_token), timeout)
+    cached = GrpcCache(channels[1], Caller(shared.internal_token), timeout)
+    bank = GrpcBilling(channels[2], Caller(shared.internal_token), timeout)
+    accounts = GrpcAccounts(channels[2], Caller(shared.internal_token), timeout)
+
+    spool_root = shared.data_dir / "spool"
+    spool, adopted = open_spool(spool_root, settings.spool_max_bytes)
+    if adopted:
+        telemetry.log.info("usage of an earlier process will be booked", records=len(adopted))
+    settlements = Settlements(spool, bank, spool_root / "refused.jsonl", telemetry.log, metrics.refused.inc)
+    settlements.start()
+    telemetry.registry.register(RouterState(lambda: settlements.depth, health))
+
+    policy = AdmissionPolicy(
+        cache_scope=cache.CacheScope.Value(f"CACHE_SCOPE_{config.cache_scope.upper()}"),
+        expected_output_tokens=settings.expected_output_tokens,
+        max_output_tokens=settings.max_output_tokens,
+        admit_without_limits=settings.limits_lost == "open",
+        on_peer_lost=metrics.peer_lost,
+    )
+    admission = Admission(limits, cached, bank, policy)
+    failover = Failover(health, clock, admission.output_bound, telemetry.tracing.span)
+    pipeline = Pipeline(
+        catalog=catalog,
+        admission=admission,
+        failover=failover,
+        limits=limits,
+        cached=cached,
+        settlements=settlements,
+        observer=metrics,
+        clock=clock,
+        new_id=lambda: f"cmpl_{os.urandom(12).hex()}",
+        linger_seconds=settings.linger_seconds,
+    )
+    servicer = RouterServicer(pipeline, catalog, health, settings.write_timeout_seconds)
+    await warm_up(providers, channels)
+    return Application(
+        [
+            Service(ROUTER, partial(add_RouterServiceServicer_to_server, servicer)),
+            Service(JOBS, partial(add_JobServiceServicer_to_server, JobServicer())),
+        ],
+        authenticate=KeyAuthentication(
+            accounts, time.monotonic, settings.key_fresh_seconds, settings.key_stale_seconds
+        ),
+        on_stop=[
+            pipeline.drain,
+            settlements.stop,
+            *(channel.close for channel in channels),
+            *(provider.close for provider in providers.values()),
+        ],
+    )
+
+
+def build_providers(config: RouterConfig) -> dict[str, Provider]:
+    """Adapters of the declared providers, with their credentials resolved."""
+    return {
+        name: registry.build(
+            name, declared, None if declared.api_key is None else declared.api_key.resolve(os.environ)
+        )
+        for name, declared in config.providers.items()
+    }
+
+
+async def warm_up(providers: dict[str, Provider], channels: list[grpc.aio.Channel]) -> None:
+    """Open connections before the first request; those that can't be opened are opened when they are needed."""
+    for channel in channels:
+        channel.get_state(try_to_connect=True)
+    try:
+        async with asyncio.timeout(1.0):
+            await asyncio.gather(*(provider.warm_up() for provider in providers.values()))
+    except TimeoutError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(run("router", RouterSettings, compose))

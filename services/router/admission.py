@@ -1,0 +1,169 @@
+"""May the request go ahead: room under limits, an earlier answer, money held."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.billing.v1 import billing_service_pb2 as billing
+from headgate.cache.v1 import cache_service_pb2 as cache
+from headgate.common.v1 import cache_status_pb2
+from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
+from headgate.router.v1 import completion_pb2
+from services._runtime.errors import Code, GatewayError, PeerUnavailableError
+from services.router.cache_policy import content_of, may_keep, may_look
+from services.router.peers import Billing, Cache, RateLimit
+from services.router.run import Run
+
+# The peer gave no answer; anything else is its answer.
+_UNREACHABLE = frozenset(
+    {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """What the operator decided. Token counts are used where neither request nor target says more."""
+
+    cache_scope: cache.CacheScope.ValueType
+    expected_output_tokens: int
+    max_output_tokens: int
+    admit_without_limits: bool
+    on_peer_lost: Callable[[str], None]
+
+
+class Admission:
+    """Asks ratelimit and cache side by side, then billing; notes on the run what was taken, for settlement."""
+
+    def __init__(self, limits: RateLimit, cached: Cache, bank: Billing, policy: AdmissionPolicy) -> None:
+        self._limits = limits
+        self._cache = cached
+        self._billing = bank
+        self._policy = policy
+
+    async def admit(self, run: Run) -> None:
+        """Returns with `run.hit`, or with a hold.
+
+        :raises GatewayError: RATE_LIMITED, BUDGET_EXCEEDED, UNPRICED_MODEL; UNAVAILABLE when a peer without which the
+            request must not be admitted can't be reached.
+        """
+        reserving = self._limits.reserve(self._reservation(run))
+        looking = self._cache.lookup(self._question(run)) if _asks_cache(run.request) else None
+        if looking is not None:
+            await self._look(run, looking)
+        await self._reserve(run, reserving)
+        if run.hit is None:
+            await self._hold(run)
+
+    async def _look(self, run: Run, looking: Awaitable[cache.LookupResponse]) -> None:
+        try:
+            found = await looking
+        except GatewayError as error:
+            # Whatever ails the cache, the request is answered without it.
+            self._policy.on_peer_lost("cache" if error.code in _UNREACHABLE else "cache_refused")
+            return
+        run.cache_key = found.key
+        if found.status != cache_status_pb2.CACHE_STATUS_MISS and may_look(run.request):
+            run.hit = completion_pb2.CachedCompletion.FromString(found.entry.value)
+            run.hit_stored_ns = found.entry.create_time.ToNanoseconds()
+
+    async def _reserve(self, run: Run, reserving: Awaitable[ratelimit.ReserveResponse]) -> None:
+        run.reserved = True
+        try:
+            run.limit_statuses.extend((await reserving).statuses)
+        except GatewayError as error:
+            if error.code not in _UNREACHABLE:
+                run.reserved = False
+                raise
+            self._policy.on_peer_lost("ratelimit")
+            if not self._policy.admit_without_limits:
+                raise PeerUnavailableError(
+                    "rate limits can't be checked, and the configuration admits nothing without them",
+                    retry_after_seconds=1.0,
+                ) from error
+
+    async def _hold(self, run: Run) -> None:
+        # The id is noted first: an answer that was lost on its way may have left a hold behind.
+        run.hold_id = run.completion_id
+        try:
+            await self._billing.authorize(self._hold_request(run))
+        except GatewayError as error:
+            if error.code not in _UNREACHABLE:
+                run.hold_id = ""
+                raise
+            self._policy.on_peer_lost("billing")
+            if run.principal.has_hard_budget:
+                raise PeerUnavailableError(
+                    "billing can't be reached, and a hard budget binds this key", retry_after_seconds=1.0
+                ) from error
+
+    def output_bound(self, run: Run, target_max: int | None) -> int | None:
+        """The most output tokens to ask a target for: the request's, the target's, or what a hard budget holds for."""
+        if run.request.HasField("max_output_tokens"):
+            return run.request.max_output_tokens
+        if target_max is None and run.principal.has_hard_budget:
+            return self._policy.max_output_tokens
+        return target_max
+
+    def _reservation(self, run: Run) -> ratelimit.ReserveRequest:
+        output = run.request.max_output_tokens or self._policy.expected_output_tokens
+        return ratelimit.ReserveRequest(
+            reservation_id=run.completion_id,
+            caller=run.principal.caller,
+            model=run.request.model,
+            labels=run.request.labels,
+            amounts=ratelimit.Amounts(
+                requests=1,
+                input_tokens=run.plan.input_tokens,
+                output_tokens=output * max(1, run.request.choice_count),
+            ),
+        )
+
+    def _question(self, run: Run) -> cache.LookupRequest:
+        first = run.plan.targets[0]
+        question = cache.LookupRequest(
+            caller=run.principal.caller,
+            scope=self._policy.cache_scope,
+            model=f"{first.billed_as}/{first.model}",
+            content=content_of(run.request),
+        )
+        if run.request.cache.HasField("max_age"):
+            question.max_age.CopyFrom(run.request.cache.max_age)
+        return question
+
+    def _hold_request(self, run: Run) -> billing.AuthorizeRequest:
+        asked = max(
+            self.output_bound(run, target.max_output_tokens) or self._policy.max_output_tokens
+            for target in run.plan.targets
+        )
+        candidates = {(target.billed_as, target.model): None for target in run.plan.targets}
+        return billing.AuthorizeRequest(
+            hold_id=run.hold_id,
+            caller=run.principal.caller,
+            candidates=[billing.Candidate(provider=p, model=m) for p, m in candidates],
+            input_tokens=run.plan.input_tokens,
+            max_output_tokens=asked * max(1, run.request.choice_count),
+            labels=run.request.labels,
+        )
+
+
+def _asks_cache(request: completion_pb2.CompletionRequest) -> bool:
+    # A refresh looks too: the key to keep the answer under comes with the look.
+    return may_keep(request)
+
+
+def limit_headers(statuses: list[ratelimit.LimitStatus]) -> list[tuple[str, str]]:
+    """`x-ratelimit-*` of the tightest limit on requests, and of the tightest on tokens."""
+    headers: list[tuple[str, str]] = []
+    for unit, metrics in _HEADER_METRICS.items():
+        binding = [status for status in statuses if status.metric in metrics and not status.shadow]
+        if binding:
+            tightest = min(binding, key=lambda status: status.remaining)
+            headers += [
+                (f"x-ratelimit-limit-{unit}", str(tightest.limit)),
+                (f"x-ratelimit-remaining-{unit}", str(tightest.remaining)),
+                (f"x-ratelimit-reset-{unit}", f"{tightest.reset_after.ToNanoseconds() / 1e9:.3f}s"),
+            ]
+    return headers
+
+
+_HEADER_METRICS: dict[str, Any] = {"requests": {1}, "tokens": {2, 3, 4}}

@@ -1,0 +1,178 @@
+"""Asks one target after another until one has answered whole."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.common.v1 import cache_status_pb2
+from headgate.router.v1 import completion_pb2
+from services._runtime.errors import FieldViolation, GatewayError
+from services.router.cache_policy import may_keep
+from services.router.catalog import Target
+from services.router.errors import (
+    ContextLengthExceededError,
+    NoHealthyTargetError,
+    ProviderFailedError,
+    ProviderRejectedError,
+)
+from services.router.health import TargetHealth
+from services.router.leg import Leg
+from services.router.provider import RETRYABLE, FailureKind, ProviderError
+from services.router.run import Run
+
+DEFAULT_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds that only go forward, and nanoseconds since the epoch."""
+
+    monotonic: Callable[[], float]
+    epoch_ns: Callable[[], int]
+
+
+class Failover:
+    """Tries a plan's targets in order, and keeps their health."""
+
+    def __init__(
+        self,
+        health: Mapping[str, TargetHealth],
+        clock: Clock,
+        output_bound: Callable[[Run, int | None], int | None],
+        spans: Callable[[str, Mapping[str, Any]], AbstractContextManager[Any]],
+    ) -> None:
+        self._health = health
+        self._clock = clock
+        self._output_bound = output_bound
+        self._spans = spans
+
+    async def generate(self, run: Run) -> None:
+        """Emit one whole answer; every attempt is left in `run.legs`.
+
+        :raises GatewayError: no target could, or the request is at fault.
+        :raises StoppedError: the run was stopped; the last leg says what it had used.
+        """
+        last: ProviderError | None = None
+        for target in run.plan.targets:
+            if not self._health[target.target_id].admits(self._clock.monotonic()):
+                continue
+            leg = self._begin(run, target)
+            try:
+                await self._ask(run, leg)
+            except ProviderError as error:
+                last = error
+                leg.fail(error.kind, error.message, self._clock.epoch_ns())
+                self._health[target.target_id].fail(error, self._clock.monotonic())
+                if error.kind not in RETRYABLE:
+                    break
+            except BaseException:
+                # Stopped, or the process ends: no verdict on the target.
+                leg.stop(run.stop_outcome, self._clock.epoch_ns())
+                self._health[target.target_id].abandon(self._clock.monotonic())
+                raise
+            else:
+                leg.complete(self._clock.epoch_ns())
+                self._health[target.target_id].succeed(self._clock.monotonic())
+                return
+            run.check()
+        raise self._failure(run, last)
+
+    def _begin(self, run: Run, target: Target) -> Leg:
+        leg = Leg(
+            attempt_id=f"{run.completion_id}.{len(run.legs) + 1}",
+            target=target,
+            start_ns=self._clock.epoch_ns(),
+            estimated_input_tokens=run.plan.input_tokens,
+        )
+        self._health[target.target_id].begin(self._clock.monotonic())
+        run.legs.append(leg)
+        return leg
+
+    async def _ask(self, run: Run, leg: Leg) -> None:
+        target = leg.target
+        chunks = target.provider.complete(
+            target.model,
+            run.request,
+            streamed=run.streamed,
+            max_output_tokens=self._output_bound(run, target.max_output_tokens),
+            request_id=leg.attempt_id,
+        )
+        attributes = {"provider": target.billed_as, "model": target.model, "attempt_id": leg.attempt_id}
+        with self._spans(f"chat {target.model}", attributes), run.interruptible():
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    leg.take(chunk, self._clock.epoch_ns())
+                    if chunk.events:
+                        await run.emit(_opening(run, leg) + chunk.events)
+
+    def _failure(self, run: Run, last: ProviderError | None) -> GatewayError:
+        if last is None:
+            return NoHealthyTargetError(
+                f"every target of `{run.request.model}` rests after failures: {self._states(run)}",
+                retry_after_seconds=self._soonest(run),
+            )
+        if last.kind is FailureKind.REJECTED:
+            return ProviderRejectedError(f"{_target_id(run)} refused the request: {last.message}")
+        if last.kind is FailureKind.CONTEXT_LENGTH:
+            return ContextLengthExceededError(
+                f"{_target_id(run)}: {last.message}",
+                field_violations=[FieldViolation("messages", "shorten the conversation")],
+            )
+        if run.sent:
+            return ProviderFailedError(
+                f"{_target_id(run)} failed after output was sent: {last.kind}: {last.message}"
+            )
+        return NoHealthyTargetError(
+            f"no target of `{run.request.model}` answered; the last, {_target_id(run)}, failed: "
+            f"{last.kind}: {last.message}",
+            retry_after_seconds=last.retry_after_seconds or self._soonest(run),
+        )
+
+    def _states(self, run: Run) -> str:
+        states = ((target.target_id, self._health[target.target_id]) for target in run.plan.targets)
+        return ", ".join(f"{name} is {health.state} ({health.reason})" for name, health in states)
+
+    def _soonest(self, run: Run) -> float:
+        now = self._clock.monotonic()
+        waits = [self._health[target.target_id].retry_at for target in run.plan.targets]
+        left = [max(0.0, retry_at - now) for retry_at in waits if retry_at is not None]
+        return min(left) if left else DEFAULT_RETRY_SECONDS
+
+
+def _opening(run: Run, leg: Leg) -> list[completion_pb2.CompletionEvent]:
+    """What comes before a leg's first events: `started` once, and `failed_over` when an earlier leg had sent output."""
+    if leg.opened:
+        return []
+    leg.opened = True
+    if run.sent == 0:
+        return [_started(run, leg)]
+    earlier = [other for other in run.legs if other is not leg and other.opened]
+    run.kept.clear()
+    failed_over = completion_pb2.FailedOver(
+        from_target_id=earlier[-1].target.target_id,
+        to_target_id=leg.target.target_id,
+        reason=earlier[-1].error,
+        content_restarts=True,
+    )
+    return [completion_pb2.CompletionEvent(failed_over=failed_over)]
+
+
+def _started(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:
+    looked = may_keep(run.request)
+    return completion_pb2.CompletionEvent(
+        started=completion_pb2.Started(
+            completion_id=run.completion_id,
+            requested_model=run.request.model,
+            served_model=leg.target.model,
+            provider=leg.target.billed_as,
+            cache_status=cache_status_pb2.CACHE_STATUS_MISS
+            if looked
+            else cache_status_pb2.CACHE_STATUS_BYPASS,
+            attempt=len(run.legs),
+        )
+    )
+
+
+def _target_id(run: Run) -> str:
+    return run.legs[-1].target.target_id

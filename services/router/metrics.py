@@ -1,0 +1,108 @@
+"""The router's Prometheus metrics, fed by the pipeline."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from headgate.common.v1 import outcome_pb2
+from services.router.health import State, TargetHealth
+from services.router.leg import total_usage
+from services.router.run import Run
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class RouterMetrics:
+    """`Observer` of the pipeline: the four names that dashboards expect, and the router's own."""
+
+    def __init__(self, registry: CollectorRegistry, log: Any, known_models: frozenset[str]) -> None:
+        self._log = log
+        self._known_models = known_models
+        self.requests = Counter(
+            "llm_requests", "completions that ended, by how", ("model", "status"), registry=registry
+        )
+        self.seconds = Histogram(
+            "llm_request_duration_seconds",
+            "from arrival to the last event",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "llm_tokens", "tokens that providers served", ("model", "type"), registry=registry
+        )
+        self.first_token = Histogram(
+            "headgate_router_time_to_first_token_seconds",
+            "from asking a target to its first token",
+            ("target",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "headgate_router_attempts",
+            "attempts at targets, by how they ended",
+            ("target", "outcome"),
+            registry=registry,
+        )
+        self.lost = Counter(
+            "headgate_router_peer_lost",
+            "calls to a peer that were done without",
+            ("peer",),
+            registry=registry,
+        )
+        self.refused = Counter(
+            "headgate_router_usage_refused", "captures that billing refused for good", registry=registry
+        )
+
+    def ended(self, run: Run, seconds: float) -> None:
+        model = run.request.model if run.request.model in self._known_models else "other"
+        status = run.error.reason if run.error is not None else outcome_pb2.Outcome.Name(run.outcome)
+        self.requests.labels(model, status.removeprefix("OUTCOME_").lower()).inc()
+        self.seconds.labels(model).observe(seconds)
+        if run.legs:
+            used = total_usage(leg.usage() for leg in run.legs)
+            self.tokens.labels(model, "input").inc(used.input_tokens)
+            self.tokens.labels(model, "output").inc(used.output_tokens)
+        for leg in run.legs:
+            outcome = outcome_pb2.Outcome.Name(leg.outcome).removeprefix("OUTCOME_").lower()
+            self.attempts.labels(leg.target.target_id, outcome).inc()
+            if leg.first_token_ns is not None:
+                self.first_token.labels(leg.target.target_id).observe(
+                    (leg.first_token_ns - leg.start_ns) / 1e9
+                )
+
+    def peer_lost(self, peer: str) -> None:
+        self.lost.labels(peer).inc()
+
+    def failed(self, run: Run, error: BaseException) -> None:
+        self._log.error("unexpected failure", completion_id=run.completion_id, exc_info=error)
+
+
+class RouterState(Collector):
+    """What is read when Prometheus asks: spool depth, and each target's health."""
+
+    def __init__(self, spool_depth: Callable[[], int], health: Mapping[str, TargetHealth]) -> None:
+        self._spool_depth = spool_depth
+        self._health = health
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        depth = GaugeMetricFamily(
+            "headgate_router_spool_depth", "captures and voids that billing has not acknowledged"
+        )
+        depth.add_metric([], self._spool_depth())
+        states = GaugeMetricFamily(
+            "headgate_router_target_state",
+            "1 for the state that the target is in",
+            labels=["target", "state"],
+        )
+        flight = GaugeMetricFamily(
+            "headgate_router_target_in_flight", "requests at the target", labels=["target"]
+        )
+        for target_id, health in self._health.items():
+            flight.add_metric([target_id], health.in_flight)
+            for state in State:
+                states.add_metric([target_id, state], float(health.state is state))
+        return [depth, states, flight]

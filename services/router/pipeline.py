@@ -1,0 +1,293 @@
+"""One request's whole story: check, admit, answer, settle.
+
+The pump, a task of its own, tells the story; the RPC handler only writes what the pump produces. So whatever becomes of the
+client (it cancels, stalls, or its deadline passes), the pump goes on to the end and settles: usage is spooled, the hold
+captured or voided, the reservation settled or released, exactly once each.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from headgate.billing.v1 import billing_service_pb2 as billing
+from headgate.billing.v1 import usage_pb2 as billing_usage
+from headgate.cache.v1 import cache_service_pb2 as cache
+from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, outcome_pb2
+from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
+from headgate.router.v1 import completion_pb2
+from services._runtime import context
+from services._runtime.errors import GatewayError, InternalError
+from services.router.admission import Admission
+from services.router.cache_policy import coalesce, is_worth_keeping, may_keep
+from services.router.catalog import Catalog
+from services.router.errors import CallerCancelledError, OverloadedError
+from services.router.failover import Clock, Failover
+from services.router.idempotency import InFlight
+from services.router.leg import describe, total_usage
+from services.router.peers import Cache, Principal, RateLimit
+from services.router.routing import make_plan, normalise
+from services.router.run import Run, StoppedError
+from services.router.settlement import Settlements
+
+
+class Observer(Protocol):
+    """What is told of requests: metrics and logs."""
+
+    def ended(self, run: Run, seconds: float) -> None: ...
+
+    def peer_lost(self, peer: str) -> None: ...
+
+    def failed(self, run: Run, error: BaseException) -> None: ...
+
+
+class Pipeline:
+    """Serves completions; one per process."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        admission: Admission,
+        failover: Failover,
+        limits: RateLimit,
+        cached: Cache,
+        settlements: Settlements,
+        observer: Observer,
+        clock: Clock,
+        new_id: Callable[[], str],
+        linger_seconds: float,
+    ) -> None:
+        self._catalog = catalog
+        self._admission = admission
+        self._failover = failover
+        self._limits = limits
+        self._cache = cached
+        self._settlements = settlements
+        self._observer = observer
+        self._clock = clock
+        self._new_id = new_id
+        self._linger_seconds = linger_seconds
+        self._in_flight = InFlight()
+        self._runs: set[Run] = set()
+        self._draining = False
+
+    def begin(
+        self, request: completion_pb2.CompletionRequest, principal: Principal, *, streamed: bool
+    ) -> Run:
+        """Check what needs nobody else, and start the pump.
+
+        :raises GatewayError: the request can't be served, whatever the limits and budgets say.
+        """
+        if self._draining or self._settlements.is_full:
+            raise OverloadedError("this router takes no requests now", retry_after_seconds=1.0)
+        request = normalise(request)
+        plan = make_plan(request, self._catalog)
+        self._in_flight.enter(principal.caller.organization_id, request)
+        run = Run(
+            completion_id=self._new_id(),
+            request=request,
+            principal=principal,
+            plan=plan,
+            streamed=streamed,
+            keeps_events=may_keep(request),
+            started_at=self._clock.monotonic(),
+        )
+        self._runs.add(run)
+        run.task = asyncio.get_running_loop().create_task(self._pump(run))
+        return run
+
+    def stop(self, run: Run, outcome: outcome_pb2.Outcome.ValueType) -> None:
+        """The handler is gone; without effect on a run that has ended."""
+        run.stop(outcome, linger_seconds=self._linger_seconds)
+
+    async def drain(self) -> None:
+        """Refuse what is new, end what still runs, and wait until all of it is settled."""
+        self._draining = True
+        for run in self._runs:
+            run.stop(outcome_pb2.OUTCOME_ABORTED)
+        if self._runs:
+            await asyncio.wait([run.task for run in self._runs if run.task is not None])
+
+    # The story.
+
+    async def _pump(self, run: Run) -> None:
+        try:
+            await self._answer(run)
+        except GatewayError as error:
+            run.error = error
+        except StoppedError:
+            run.error = _stopped(run)
+        except Exception as error:  # noqa: BLE001 - whatever happened, what was used is settled
+            self._observer.failed(run, error)
+            run.error = InternalError("an internal error ended the request; the log has its request id")
+        finally:
+            # The caller's deadline must not cut settlement short.
+            context.detach()
+            await self._settle(run)
+            self._runs.discard(run)
+            self._in_flight.leave(run.principal.caller.organization_id, run.request)
+
+    async def _answer(self, run: Run) -> None:
+        await self._admission.admit(run)
+        run.check()
+        if run.hit is not None:
+            await self._replay(run, run.hit)
+        else:
+            await self._failover.generate(run)
+
+    async def _replay(self, run: Run, hit: completion_pb2.CachedCompletion) -> None:
+        started = completion_pb2.Started(
+            completion_id=run.completion_id,
+            requested_model=run.request.model,
+            served_model=hit.served_model,
+            provider=hit.provider,
+            cache_status=cache_status_pb2.CACHE_STATUS_EXACT,
+        )
+        started.cache_age.FromNanoseconds(max(0, self._clock.epoch_ns() - run.hit_stored_ns))
+        with run.interruptible():
+            await run.emit([completion_pb2.CompletionEvent(started=started), *hit.events])
+
+    async def _settle(self, run: Run) -> None:
+        run.outcome = _outcome(run)
+        charging = self._charge_limits(run)
+        if run.error is not None and not run.legs:
+            # Refused: what was reserved is free again before the caller hears of it.
+            await self._tell(charging, "ratelimit")
+            charging = None
+        try:
+            await self._book(run)
+        finally:
+            run.end(_finished(run) if run.error is None else None)
+            self._observer.ended(run, self._clock.monotonic() - run.started_at)
+        await self._tell(charging, "ratelimit")
+        await self._keep_answer(run)
+
+    async def _book(self, run: Run) -> None:
+        records = self._records(run)
+        if not records:
+            if run.hold_id:
+                await self._settlements.void(run.hold_id)
+            return
+        booked = await self._settlements.capture(billing.CaptureRequest(hold_id=run.hold_id, records=records))
+        if booked is not None:
+            run.cost = cost_pb2.Cost(amount_nanos=booked.total_nanos)
+            run.cost.price_id = booked.costs[-1].price_id
+            run.cost.unpriced = any(cost.unpriced for cost in booked.costs)
+
+    def _records(self, run: Run) -> list[billing_usage.UsageRecord]:
+        caller = run.principal.caller
+        if run.hit is not None:
+            return [self._hit_record(run, run.hit, caller)]
+        looked = may_keep(run.request)
+        return [leg.record(run.completion_id, caller, run.request, looked=looked) for leg in run.legs]
+
+    def _hit_record(
+        self, run: Run, hit: completion_pb2.CachedCompletion, caller: caller_pb2.Caller
+    ) -> billing_usage.UsageRecord:
+        record = billing_usage.UsageRecord(
+            attempt_id=f"{run.completion_id}.1",
+            completion_id=run.completion_id,
+            caller=caller,
+            provider=hit.provider,
+            model=hit.served_model,
+            usage=hit.usage,
+            cache_status=cache_status_pb2.CACHE_STATUS_EXACT,
+            outcome=run.outcome,
+        )
+        now_ns = self._clock.epoch_ns()
+        elapsed_ns = round((self._clock.monotonic() - run.started_at) * 1e9)
+        describe(record, run.request, now_ns - elapsed_ns, now_ns)
+        return record
+
+    def _charge_limits(self, run: Run) -> Any:
+        """Start to settle what was used, or to give everything back when nothing was tried."""
+        if not run.reserved:
+            return None
+        caller = run.principal.caller
+        if run.hit is None and not run.legs:
+            return self._limits.release(
+                ratelimit.ReleaseRequest(reservation_id=run.completion_id, caller=caller)
+            )
+        used = total_usage(leg.usage() for leg in run.legs)
+        amounts = ratelimit.Amounts(
+            requests=1, input_tokens=used.input_tokens, output_tokens=used.output_tokens
+        )
+        return self._limits.settle(
+            ratelimit.SettleRequest(reservation_id=run.completion_id, caller=caller, amounts=amounts)
+        )
+
+    async def _keep_answer(self, run: Run) -> None:
+        if not (run.keeps_events and run.cache_key and run.legs and run.error is None):
+            return
+        if run.hit is not None or not is_worth_keeping(run.request, run.outcome, run.kept):
+            return
+        leg = run.legs[-1]
+        answer = completion_pb2.CachedCompletion(
+            events=coalesce(run.kept),
+            served_model=leg.target.model,
+            provider=leg.target.billed_as,
+            usage=leg.usage(),
+            outcome=run.outcome,
+        )
+        order = cache.StoreRequest(
+            key=run.cache_key,
+            caller=run.principal.caller,
+            value=answer.SerializeToString(),
+            tags=[f"model:{leg.target.model}"],
+            usage=answer.usage,
+            cost_nanos=run.cost.amount_nanos if run.cost is not None else 0,
+        )
+        if run.request.cache.HasField("ttl"):
+            order.ttl.CopyFrom(run.request.cache.ttl)
+        await self._tell(self._cache.store(order), "cache")
+
+    async def _tell(self, telling: Any, peer: str) -> None:
+        """Await a peer that is told something the answer does not depend on; what it took expires by itself."""
+        if telling is None:
+            return
+        try:
+            await telling
+        except GatewayError:
+            self._observer.peer_lost(peer)
+
+
+def _stopped(run: Run) -> GatewayError:
+    if run.stop_outcome == outcome_pb2.OUTCOME_ABORTED:
+        return OverloadedError(
+            "the router is shutting down; what was produced is billed", retryable=not run.sent
+        )
+    return CallerCancelledError("the request was stopped before its end; what was produced is billed")
+
+
+def _outcome(run: Run) -> outcome_pb2.Outcome.ValueType:
+    if run.error is not None:
+        return run.stop_outcome or outcome_pb2.OUTCOME_FAILED
+    if run.hit is not None:
+        return run.hit.outcome
+    return run.legs[-1].outcome
+
+
+def _finished(run: Run) -> completion_pb2.CompletionEvent:
+    finished = completion_pb2.Finished(outcome=run.outcome)
+    if run.hit is not None:
+        finished.usage.CopyFrom(run.hit.usage)
+        finished.attempts.add(
+            attempt_id=f"{run.completion_id}.1",
+            provider=run.hit.provider,
+            model=run.hit.served_model,
+            outcome=run.outcome,
+            usage=run.hit.usage,
+        )
+    else:
+        finished.usage.CopyFrom(total_usage(leg.usage() for leg in run.legs))
+        finished.attempts.extend(leg.attempt() for leg in run.legs)
+    if run.cost is not None:
+        finished.cost.CopyFrom(run.cost)
+    return completion_pb2.CompletionEvent(finished=finished)
+
+
+def headers_of(run: Run) -> Mapping[str, str]:
+    """Initial metadata about the cache."""
+    if run.hit is not None:
+        return {"x-cache": "EXACT"}
+    return {"x-cache": "MISS" if may_keep(run.request) else "BYPASS"}

@@ -1,0 +1,141 @@
+"""One request while it is served: what the pump produces and the RPC handler writes, and how the pump is stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from headgate.common.v1 import cost_pb2, outcome_pb2
+from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
+from headgate.router.v1 import completion_pb2
+from services._runtime.errors import GatewayError
+from services.router.leg import Leg
+from services.router.peers import Principal
+from services.router.routing import Plan
+
+QUEUED_EVENTS = 256
+KEPT_BYTES = 1024 * 1024
+
+
+class StoppedError(Exception):
+    """The run was told to stop: its caller cancelled, its deadline passed, or the process ends."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """The state of one completion, from admission to settlement. Only its pump changes it, but for `stop`."""
+
+    completion_id: str
+    request: completion_pb2.CompletionRequest
+    principal: Principal
+    plan: Plan
+    streamed: bool
+    keeps_events: bool
+    started_at: float
+    # Found by admission.
+    reserved: bool = False
+    hold_id: str = ""
+    limit_statuses: list[ratelimit.LimitStatus] = field(default_factory=list)
+    cache_key: bytes = b""
+    hit: completion_pb2.CachedCompletion | None = None
+    hit_stored_ns: int = 0
+    # Grown by the pump.
+    legs: list[Leg] = field(default_factory=list)
+    kept: list[completion_pb2.CompletionEvent] = field(default_factory=list)
+    cost: cost_pb2.Cost | None = None
+    outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
+    error: GatewayError | None = None
+    sent: int = 0
+    task: asyncio.Task[None] | None = None
+    stop_outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
+    _kept_bytes: int = 0
+    _interruptible: bool = False
+    _queue: asyncio.Queue[completion_pb2.CompletionEvent | None] = field(default_factory=asyncio.Queue)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # The handler's side.
+
+    async def events(self) -> AsyncIterator[completion_pb2.CompletionEvent]:
+        """Every event in order, `finished` last.
+
+        :raises GatewayError: how the run failed, after what it had produced.
+        """
+        while (event := await self._queue.get()) is not None:
+            if self._queue.qsize() < QUEUED_EVENTS:
+                self._room.set()
+            yield event
+        if self.error is not None:
+            raise self.error
+
+    def stop(self, outcome: outcome_pb2.Outcome.ValueType, *, linger_seconds: float = 0.0) -> None:
+        """End the run early, and settle it; without effect when it has ended.
+
+        An upstream call that streams is closed at once; one that does not may run on for `linger_seconds`, so that its
+        usage becomes known. Calls to peers are short and are always awaited, so that what they took is known.
+        """
+        if self.stop_outcome or self.task is None or self.task.done():
+            return
+        self.stop_outcome = outcome
+        if linger_seconds and not self.streamed:
+            asyncio.get_running_loop().call_later(linger_seconds, self._interrupt)
+        else:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._interruptible and self.task is not None:
+            self.task.cancel()
+
+    # The pump's side.
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """A part of the pump's work that `stop` ends at once.
+
+        :raises StoppedError: it did, now or before.
+        """
+        self.check()
+        self._interruptible = True
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.stop_outcome or task is None:
+                raise
+            task.uncancel()
+            raise StoppedError from None
+        finally:
+            self._interruptible = False
+
+    def check(self) -> None:
+        """:raises StoppedError: the run was told to stop."""
+        if self.stop_outcome:
+            raise StoppedError
+
+    async def emit(self, events: Iterable[completion_pb2.CompletionEvent]) -> None:
+        """Hand events to the handler; waits while it is far behind, which holds back the provider."""
+        for event in events:
+            self.sent += 1
+            event.sequence = self.sent
+            self._keep(event)
+            self._queue.put_nowait(event)
+        if self._queue.qsize() >= QUEUED_EVENTS:
+            self._room.clear()
+            await self._room.wait()
+
+    def end(self, finished: completion_pb2.CompletionEvent | None) -> None:
+        """The last thing that the handler gets: `finished`, or the error."""
+        if finished is not None:
+            self.sent += 1
+            finished.sequence = self.sent
+            self._queue.put_nowait(finished)
+        self._queue.put_nowait(None)
+
+    def _keep(self, event: completion_pb2.CompletionEvent) -> None:
+        if not self.keeps_events or not (event.HasField("delta") or event.HasField("choice_finished")):
+            return
+        self._kept_bytes += event.ByteSize()
+        if self._kept_bytes > KEPT_BYTES:
+            self.keeps_events = False
+            self.kept.clear()
+        else:
+            self.kept.append(event)

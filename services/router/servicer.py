@@ -1,0 +1,216 @@
+"""RouterService and JobService: from gRPC to the pipeline and back."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from google.protobuf import timestamp_pb2
+
+from headgate.common.v1 import outcome_pb2
+from headgate.router.v1 import (
+    completion_pb2,
+    job_service_pb2_grpc,
+    router_service_pb2,
+    router_service_pb2_grpc,
+)
+from services._runtime import context as request_context
+from services._runtime.errors import FieldViolation
+from services.router.admission import limit_headers
+from services.router.catalog import Catalog, Target
+from services.router.collect import collect
+from services.router.counting import count_tokens
+from services.router.errors import ModelNotFoundError, NotImplementedYetError, SlowClientError
+from services.router.health import State, TargetHealth
+from services.router.pipeline import Pipeline, headers_of
+from services.router.run import Run
+
+_STATES = {
+    State.HEALTHY: router_service_pb2.TARGET_STATE_HEALTHY,
+    State.OPEN: router_service_pb2.TARGET_STATE_OPEN,
+    State.HALF_OPEN: router_service_pb2.TARGET_STATE_HALF_OPEN,
+    State.COOLING_DOWN: router_service_pb2.TARGET_STATE_COOLING_DOWN,
+    State.DISABLED: router_service_pb2.TARGET_STATE_DISABLED,
+}
+_CAPABILITIES = {
+    name.removeprefix("CAPABILITY_").lower(): number
+    for name, number in router_service_pb2.Capability.items()
+    if number
+}
+
+
+class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
+    """headgate.router.v1.RouterService."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        catalog: Catalog,
+        health: Mapping[str, TargetHealth],
+        write_timeout_seconds: float,
+    ) -> None:
+        self._pipeline = pipeline
+        self._catalog = catalog
+        self._health = health
+        self._write_timeout_seconds = write_timeout_seconds
+
+    async def Complete(  # noqa: N802
+        self, request: completion_pb2.CompletionRequest, context: Any
+    ) -> completion_pb2.Completion:
+        run = self._pipeline.begin(request, request_context.current().principal, streamed=False)
+        with self._attended(run, context):
+            completion = collect([event async for event in run.events()])
+        _head(run)
+        return completion
+
+    async def StreamComplete(  # type: ignore[override]  # noqa: N802 - it writes, because a write must be bounded in time
+        self, request: completion_pb2.CompletionRequest, context: Any
+    ) -> None:
+        run = self._pipeline.begin(request, request_context.current().principal, streamed=True)
+        with self._attended(run, context):
+            await self._deliver(run, context.write)
+
+    async def _deliver(self, run: Run, write: Any) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as stall:
+                async for event in run.events():
+                    if event.sequence == 1:
+                        _head(run)
+                    stall.reschedule(loop.time() + self._write_timeout_seconds)
+                    await write(event)
+                    stall.reschedule(None)
+        except TimeoutError:
+            self._pipeline.stop(run, outcome_pb2.OUTCOME_ABORTED)
+            raise SlowClientError(
+                f"nothing was read for {self._write_timeout_seconds:g} s; read faster, or ask for less"
+            ) from None
+
+    @contextmanager
+    def _attended(self, run: Run, context: Any) -> Iterator[None]:
+        """While the handler lives, so does the run; when the handler is torn away, the run is stopped and settled."""
+        try:
+            yield
+        except BaseException:
+            self._pipeline.stop(run, _why())
+            raise
+        finally:
+            if run.cost is not None:
+                context.set_trailing_metadata((("x-headgate-cost-nanos", str(run.cost.amount_nanos)),))
+
+    def ResumeCompletion(  # noqa: N802
+        self, _request: router_service_pb2.ResumeCompletionRequest, _context: Any
+    ) -> NoReturn:
+        raise _not_implemented("ResumeCompletion")
+
+    async def CountTokens(  # noqa: N802
+        self, request: router_service_pb2.CountTokensRequest, _context: Any
+    ) -> router_service_pb2.CountTokensResponse:
+        tokens, source = await count_tokens(request, self._catalog)
+        return router_service_pb2.CountTokensResponse(input_tokens=tokens, source=source)
+
+    async def Embed(  # noqa: N802
+        self, _request: router_service_pb2.EmbedRequest, _context: Any
+    ) -> router_service_pb2.EmbedResponse:
+        raise _not_implemented("Embed")
+
+    async def ListModels(  # noqa: N802
+        self, _request: router_service_pb2.ListModelsRequest, _context: Any
+    ) -> router_service_pb2.ListModelsResponse:
+        models = [_model(name, targets) for name, targets in sorted(self._catalog.models.items())]
+        return router_service_pb2.ListModelsResponse(models=models)
+
+    async def GetModel(  # noqa: N802
+        self, request: router_service_pb2.GetModelRequest, _context: Any
+    ) -> router_service_pb2.GetModelResponse:
+        targets = self._catalog.models.get(request.model_id)
+        if targets is None:
+            raise ModelNotFoundError(
+                f"no model or alias `{request.model_id}`",
+                field_violations=[FieldViolation("model_id", "ListModels has them all")],
+            )
+        return router_service_pb2.GetModelResponse(model=_model(request.model_id, targets))
+
+    async def ListTargets(  # noqa: N802
+        self, _request: router_service_pb2.ListTargetsRequest, _context: Any
+    ) -> router_service_pb2.ListTargetsResponse:
+        targets = [
+            _target(target, self._health[target_id])
+            for target_id, target in sorted(self._catalog.targets.items())
+        ]
+        return router_service_pb2.ListTargetsResponse(targets=targets)
+
+
+class JobServicer(job_service_pb2_grpc.JobServiceServicer):
+    """headgate.router.v1.JobService: in the contract, not in this version."""
+
+    async def SubmitJob(self, _request: Any, _context: Any) -> NoReturn:  # noqa: N802
+        raise _not_implemented("SubmitJob")
+
+    async def GetJob(self, _request: Any, _context: Any) -> NoReturn:  # noqa: N802
+        raise _not_implemented("GetJob")
+
+    async def ListJobs(self, _request: Any, _context: Any) -> NoReturn:  # noqa: N802
+        raise _not_implemented("ListJobs")
+
+    async def CancelJob(self, _request: Any, _context: Any) -> NoReturn:  # noqa: N802
+        raise _not_implemented("CancelJob")
+
+    def WatchJob(self, _request: Any, _context: Any) -> NoReturn:  # noqa: N802
+        raise _not_implemented("WatchJob")
+
+
+def _not_implemented(rpc: str) -> NotImplementedYetError:
+    return NotImplementedYetError(f"{rpc} is in the contract, and not in this version")
+
+
+def _why() -> outcome_pb2.Outcome.ValueType:
+    remaining = request_context.current().remaining_seconds(time.monotonic())
+    if remaining is not None and remaining <= 0:
+        return outcome_pb2.OUTCOME_DEADLINE_EXCEEDED
+    return outcome_pb2.OUTCOME_CANCELLED
+
+
+def _head(run: Run) -> None:
+    """Initial metadata, before the first message leaves."""
+    headers = request_context.current().initial_metadata
+    headers.extend(headers_of(run).items())
+    headers.extend(limit_headers(run.limit_statuses))
+
+
+def _model(name: str, targets: Any) -> router_service_pb2.Model:
+    model = router_service_pb2.Model(model_id=name, target_ids=[target.target_id for target in targets])
+    windows = [target.context_window for target in targets]
+    answers = [target.max_output_tokens for target in targets]
+    if None not in windows:
+        model.context_window = max(windows)
+    if None not in answers:
+        model.max_output_tokens = max(answers)
+    able = {name for target in targets for name in (target.capabilities or ())}
+    model.capabilities.extend(sorted(_CAPABILITIES[name] for name in able))
+    return model
+
+
+def _target(target: Target, health: TargetHealth) -> router_service_pb2.Target:
+    message = router_service_pb2.Target(
+        target_id=target.target_id,
+        provider=target.provider_id,
+        model=target.model,
+        state=_STATES[health.state],
+        reason=health.reason,
+        consecutive_failures=health.consecutive_failures,
+        in_flight=health.in_flight,
+    )
+    if health.since:
+        message.state_time.CopyFrom(_wall(health.since))
+    if health.retry_at is not None:
+        message.retry_time.CopyFrom(_wall(health.retry_at))
+    return message
+
+
+def _wall(monotonic: float) -> timestamp_pb2.Timestamp:
+    """Health is kept in monotonic time; people read the calendar's."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromNanoseconds(time.time_ns() + round((monotonic - time.monotonic()) * 1e9))
+    return stamp

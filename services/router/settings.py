@@ -1,0 +1,55 @@
+"""The router's settings, read from `HEADGATE_ROUTER_*`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from services._runtime.settings import ProcessSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterSettings(ProcessSettings):
+    """What an operator can set of a router process."""
+
+    listen: str = setting("127.0.0.1:50051", "host:port of gRPC; port 0 takes a free one")
+    metrics_listen: str = setting(
+        "127.0.0.1:9464", "host:port of the Prometheus endpoint; empty turns it off"
+    )
+    # Prompts of up to 20 MiB are judged by the contract's rules, which name the field; only far larger messages are cut off.
+    max_message_bytes: int = setting(32 * 1024 * 1024, "largest message received or sent", minimum=4096)
+
+    cache_address: str = setting("127.0.0.1:50052", "host:port of the cache")
+    ratelimit_address: str = setting("127.0.0.1:50053", "host:port of the rate limiter")
+    billing_address: str = setting("127.0.0.1:50054", "host:port of billing")
+    peer_ca_file: Path | None = setting(
+        None, "PEM authority of the peers' certificates; with it they are called over TLS"
+    )
+    peer_timeout_seconds: float = setting(1.0, "the longest that a call to a peer may take", minimum=0.001)
+
+    key_fresh_seconds: float = setting(
+        5.0, "how long a key's verdict is trusted; a revoked key works that long", minimum=0
+    )
+    key_stale_seconds: float = setting(
+        600.0, "how long a known key works while billing can't be reached", minimum=0
+    )
+    limits_lost: Literal["open", "closed"] = setting(
+        "open", "while the rate limiter can't be reached: admit or refuse"
+    )
+
+    expected_output_tokens: int = setting(
+        1024, "reserved when the request gives no max_output_tokens", minimum=1
+    )
+    max_output_tokens: int = setting(
+        4096, "held when neither request nor target bounds the answer", minimum=1
+    )
+    write_timeout_seconds: float = setting(
+        30.0, "how long a client may not read before its stream is cut", minimum=0.1
+    )
+    linger_seconds: float = setting(
+        30.0,
+        "how long an unstreamed upstream call may go on after its caller is gone, so that its usage is known",
+        minimum=0,
+    )
+    spool_max_bytes: int = setting(
+        256 * 1024 * 1024, "usage kept while billing is down; when full, requests are refused", minimum=4096
+    )
