@@ -1,0 +1,57 @@
+"""The command's tree: which commands there are, and how their failures become exit codes."""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli.commands import catalog, complete, demo, keys, limits, up, usage
+from cli.errors import CommandError
+
+_EPILOG = (
+    "[bold]Exit codes[/]: 0 done · 1 the request failed · 2 wrong usage · 3 a service can't be reached · "
+    "4 the key is missing, wrong or revoked · 5 a limit or a budget refused · 130 interrupted"
+)
+
+
+class FailingInOneLine(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            print_failure(error)
+            raise typer.Exit(error.code) from None
+
+
+def print_failure(error: CommandError) -> None:
+    color = typer.colors.RED if sys.stderr.isatty() else None
+    typer.secho("error: ", nl=False, err=True, fg=color, bold=bool(color))
+    typer.echo(error.line, err=True)
+
+
+app = typer.Typer(
+    name="headgate",
+    cls=FailingInOneLine,
+    help="An LLM gateway: start it, ask it, and see who may ask, how much is left and what it cost.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Without a callback typer would drop the name of a lone command."""
+
+
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("complete")(complete.complete)
+app.command("models")(catalog.models)
+app.command("targets")(catalog.targets)
+app.command("usage")(usage.usage)
+app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")

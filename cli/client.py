@@ -1,0 +1,78 @@
+"""Calls to a service: channel, metadata, deadlines; every failure becomes a CommandError."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import grpc
+
+from cli.errors import CommandError, ExitCode, explain
+from services._runtime.status import from_rpc_error
+
+_MAX_MESSAGE_BYTES = 20 * 1024 * 1024
+_OPTIONS = [
+    ("grpc.enable_retries", 0),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+]
+DEFAULT_TIMEOUT_SECONDS = 15.0
+
+
+class Peer:
+    """One service as a command sees it."""
+
+    def __init__(self, channel: grpc.Channel, service: str, address: str, token: str) -> None:
+        self.channel = channel
+        self._service = service
+        self._address = address
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+
+    def call(
+        self,
+        method: Callable[..., Any],
+        request: Any,
+        *,
+        timeout_seconds: float | None = DEFAULT_TIMEOUT_SECONDS,
+    ) -> Any:
+        """:raises CommandError: the call failed."""
+        try:
+            return method(request, timeout=timeout_seconds, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self._explained(error) from None
+
+    def stream(
+        self, method: Callable[..., Any], request: Any, *, timeout_seconds: float | None
+    ) -> Iterator[Any]:
+        """Messages as they come. Whoever stops reading, by Ctrl-C too, cancels the call.
+
+        :raises CommandError: the call failed, possibly after messages.
+        """
+        call = method(request, timeout=timeout_seconds, metadata=self._metadata)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._explained(error) from None
+        finally:
+            call.cancel()
+
+    def _explained(self, error: grpc.RpcError) -> CommandError:
+        rpc_error = cast("grpc.aio.AioRpcError", error)
+        gateway_error = from_rpc_error(rpc_error)
+        if gateway_error.reason == "UNAVAILABLE":
+            return unreachable(self._service, self._address)
+        return explain(gateway_error)
+
+
+def unreachable(service: str, address: str) -> CommandError:
+    return CommandError(
+        f"the {service} service can't be reached at {address}",
+        f"Start it with `headgate up`, or name another address with --{service}",
+        ExitCode.UNREACHABLE,
+    )
+
+
+@contextmanager
+def connected(service: str, address: str, token: str) -> Iterator[Peer]:
+    target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
+    with grpc.insecure_channel(target, _OPTIONS) as channel:
+        yield Peer(channel, service, address, token)

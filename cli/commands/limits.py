@@ -1,0 +1,139 @@
+"""`headgate limits`: how much may be used, and how much is left."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_DATA_DIR, Billing, DataDir, Json, RateLimit, peer
+
+app = typer.Typer(help="Show what is left for the current key; list, set and delete limits.")
+
+
+class MetricChoice(StrEnum):
+    """Words for Metric."""
+
+    REQUESTS = "requests"
+    INPUT_TOKENS = "input-tokens"
+    OUTPUT_TOKENS = "output-tokens"
+    TOTAL_TOKENS = "total-tokens"
+    COST = "cost"
+
+
+class DimensionChoice(StrEnum):
+    """Words for Dimension."""
+
+    ORGANIZATION = "organization"
+    USER = "user"
+    KEY = "key"
+    MODEL = "model"
+
+
+@app.callback(invoke_without_command=True)
+def show(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Option("--model", help="Also limits that bind only this model.")] = "",
+    as_json: Json = False,
+    ratelimit: RateLimit = None,
+    billing: Billing = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show how the limits of the current key stand; the commands below change them."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from cli import limits, output
+
+    caller = limits.current_caller(data_dir, billing)
+    with peer("ratelimit", ratelimit, data_dir) as asked:
+        statuses = limits.peek(asked, caller, model)
+    if as_json:
+        output.print_json_list(statuses)
+    else:
+        output.stdout().print(limits.standing(statuses, caller))
+
+
+@app.command("list")
+def list_limits(
+    as_json: Json = False, ratelimit: RateLimit = None, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
+    """List every limit of the installation."""
+    from cli import limits, output
+
+    with peer("ratelimit", ratelimit, data_dir) as asked:
+        found = list(limits.every(asked))
+    if as_json:
+        return output.print_json_list(found)
+    return output.stdout().print(limits.declared(found))
+
+
+@app.command("set")
+def set_limit(
+    limit_id: Annotated[str, typer.Argument(metavar="LIMIT", help="Its name, such as team-a/requests.")],
+    metric: Annotated[
+        MetricChoice, typer.Option("--metric", help="What is counted.")
+    ] = MetricChoice.REQUESTS,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT/PERIOD", help="Refills steadily, such as 60/1m; cost in dollars: 0.5/1h."
+        ),
+    ] = None,
+    burst: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="The most at once, with --rate; default: its amount.")
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="AMOUNT/PERIOD", help="Never more than this in any such period."),
+    ] = None,
+    per: Annotated[
+        list[DimensionChoice] | None,
+        typer.Option("--per", help="Count each of these by itself (repeatable)."),
+    ] = None,
+    organization: Annotated[str, typer.Option("--org", help="Bind only this organisation.")] = "",
+    user: Annotated[str, typer.Option("--user", help="Bind only this user.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Bind only this key.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Bind only this model.")] = "",
+    shadow: Annotated[bool, typer.Option("--shadow", help="Count and report, never refuse.")] = False,
+    as_json: Json = False,
+    ratelimit: RateLimit = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Create or replace a limit."""
+    if (rate is None) == (window is None):
+        raise typer.BadParameter("give either --rate or --window, such as --rate 60/1m")
+    if burst is not None and rate is None:
+        raise typer.BadParameter("--burst belongs to --rate")
+    from cli import accounts, limits, output
+
+    limit = limits.build(limit_id, metric.value, rate=rate, burst=burst, window=window)
+    limit.per.extend(limits.dimension(each.value) for each in per or ())
+    limit.shadow = shadow
+    selected = {
+        "organization_id": organization,
+        "user_id": user,
+        "key_id": accounts.key_id_of(key),
+        "model": model,
+    }
+    limits.select(limit, selected)
+    with peer("ratelimit", ratelimit, data_dir) as asked:
+        kept = limits.put(asked, limit)
+    if as_json:
+        return output.print_json(output.as_json(kept))
+    return output.stdout().print(limits.declared([kept]))
+
+
+@app.command("delete")
+def delete(
+    limit_id: Annotated[str, typer.Argument(metavar="LIMIT")],
+    ratelimit: RateLimit = None,
+    as_json: Json = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Remove a limit and what it counted."""
+    from cli import limits, output
+
+    with peer("ratelimit", ratelimit, data_dir) as asked:
+        limits.remove(asked, limit_id)
+    if as_json:
+        return output.print_json({"deleted": limit_id})
+    return typer.echo(f"{limit_id} is deleted")

@@ -1,0 +1,116 @@
+"""`headgate up`: the four services on this machine, until Ctrl-C."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DEFAULT_DATA_DIR, DataDir
+
+if TYPE_CHECKING:
+    from cli.installation import Addresses
+    from cli.suite.signals import StopSignals
+    from cli.suite.suite import Suite
+
+_WATCH_SECONDS = 0.5
+_LOG_SECONDS = 0.1
+
+
+def up(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            exists=True,
+            dir_okay=False,
+            envvar="HEADGATE_CONFIG",
+            help="The installation's YAML file. Default: the provider whose key is set, else the simulator.",
+        ),
+    ] = None,
+    simulator: Annotated[
+        bool | None,
+        typer.Option("--simulator/--no-simulator", help="Start the simulated model server, or do not."),
+    ] = None,
+    port_offset: Annotated[
+        int, typer.Option("--port-offset", min=0, help="Added to every default port.")
+    ] = 0,
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Listen on whatever ports are free.")
+    ] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Print the services' logs here, too.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Start the four services on this machine, with embedded stores; Ctrl-C drains and ends them.
+
+    With OPENAI_API_KEY or ANTHROPIC_API_KEY set they use that provider, otherwise a simulated model server is started.
+    """
+    from cli.suite.signals import StopSignals
+    from cli.suite.suite import Suite, SuiteOptions
+
+    options = SuiteOptions(data_dir, config, simulator, port_offset, free_ports)
+    with StopSignals() as signals, Suite(options, os.environ, signals) as suite:
+        typer.echo("starting ...", err=True)
+        addresses = suite.start()
+        from cli.suite.first_key import ensure_key
+
+        ensure_key(suite.installation, addresses)
+        _print_addresses(suite, addresses, data_dir)
+        _watch(suite, signals, logs=logs)
+        typer.echo("\ndraining; once more ends it at once ...", err=True)
+        suite.stop()
+    typer.echo("stopped", err=True)
+
+
+def _watch(suite: "Suite", signals: "StopSignals", *, logs: bool) -> None:
+    from cli.suite.log_tail import LogTail
+
+    tails = {child.name: LogTail(child.log) for child in suite.children.values()} if logs else {}
+    while not signals.count:
+        suite.check()
+        for name, tail in tails.items():
+            for line in tail.lines():
+                typer.echo(f"{name:<10}{line}")
+        signals.pause(_LOG_SECONDS if logs else _WATCH_SECONDS)
+    for tail in tails.values():
+        tail.close()
+
+
+def _print_addresses(suite: "Suite", addresses: "Addresses", data_dir: Path) -> None:
+    from cli import output
+
+    table = output.table("Service", "gRPC", "Prometheus")
+    for name, address in addresses.grpc.items():
+        metrics = addresses.metrics.get(name)
+        table.add_row(name, address, f"http://{metrics}/metrics" if metrics else "-")
+    if addresses.simulator:
+        table.add_row("simulator", "-", "-")
+    out = output.stdout()
+    out.print("\n[bold green]Headgate is up.[/]")
+    out.print(table)
+    if addresses.simulator:
+        out.print(f"No provider is configured: a simulated model server answers at {addresses.simulator}.")
+    out.print(f"Data: {data_dir}   logs: {data_dir / 'logs'}   Ctrl-C ends it.\n")
+    for line in _ready_to_paste(suite, addresses, data_dir):
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def _ready_to_paste(suite: "Suite", addresses: "Addresses", data_dir: Path) -> list[str]:
+    where = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
+    model = _first_model(suite, addresses)
+    body = f'{{"model": "{model}", "prompt": "Why is the sky blue?"}}'
+    return [
+        f'headgate complete "Why is the sky blue?"{where}',
+        f"export HEADGATE_API_KEY=$(cat {data_dir / 'credentials'})",
+        f"""grpcurl -plaintext -H "authorization: Bearer $HEADGATE_API_KEY" -d '{body}' \\
+  {addresses.grpc["router"]} headgate.router.v1.RouterService/StreamComplete""",
+        "",
+    ]
+
+
+def _first_model(suite: "Suite", addresses: "Addresses") -> str:
+    from cli.client import connected
+    from cli.completions import first_model
+
+    with connected("router", addresses.grpc["router"], suite.installation.api_key({})) as router:
+        return first_model(router)

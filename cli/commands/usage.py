@@ -1,0 +1,69 @@
+"""`headgate usage`: who used what, and what it cost."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_DATA_DIR, Billing, DataDir, Json, peer
+from cli.periods import since as parse_since
+
+
+class GroupChoice(StrEnum):
+    """Words for UsageDimension."""
+
+    DAY = "day"
+    ORGANIZATION = "organization"
+    USER = "user"
+    KEY = "key"
+    MODEL = "model"
+    PROVIDER = "provider"
+
+
+def _moment(text: str) -> datetime:
+    return parse_since(text, datetime.now(UTC))
+
+
+def _groups(text: str) -> list[GroupChoice]:
+    words = [word.strip().lower() for word in text.split(",") if word.strip()]
+    unknown = [word for word in words if word not in list(GroupChoice)]
+    if unknown:
+        raise typer.BadParameter(f"`{unknown[0]}` is none of {', '.join(GroupChoice)}")
+    return [GroupChoice(word) for word in dict.fromkeys(words)]
+
+
+def usage(
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="DIMENSIONS", help=f"Any of {', '.join(GroupChoice)}; comma between."),
+    ] = "day,model",
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="WHEN", help="A day, a moment, or how long ago, such as 7d."),
+    ] = None,
+    organization: Annotated[str, typer.Option("--org", help="Only of this organisation.")] = "",
+    user: Annotated[str, typer.Option("--user", help="Only of this user.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Only of this key.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Only of this provider's model.")] = "",
+    entries: Annotated[bool, typer.Option("--entries", help="The ledger's rows instead of sums.")] = False,
+    last: Annotated[int, typer.Option("--last", min=1, help="With --entries: so many, the newest.")] = 20,
+    csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    as_json: Json = False,
+    billing: Billing = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show what was used and what it cost."""
+    groups = _groups(by)
+    if csv and as_json:
+        raise typer.BadParameter("give either --csv or --json")
+    from cli import accounts, usage_report
+
+    matching = usage_report.usage_filter(organization, user, accounts.key_id_of(key), model, since)
+    with peer("billing", billing, data_dir) as asked:
+        report = (
+            usage_report.EntryReport(usage_report.ledger(asked, matching, last))
+            if entries
+            else usage_report.SumReport(usage_report.sums(asked, matching, groups), groups)
+        )
+    usage_report.write(report, as_csv=csv, as_json=as_json)

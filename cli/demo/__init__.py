@@ -1,0 +1,1 @@
+"""What `headgate demo` shows, step by step, and checks while it shows it."""

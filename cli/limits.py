@@ -1,0 +1,197 @@
+"""Limits: what commands ask of the rate limiter, and how a limit reads."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import cast
+
+import typer
+from rich.table import Table
+
+from cli import accounts, output
+from cli.client import Peer
+from cli.errors import CommandError, ExitCode, seconds_text
+from cli.installation import Installation
+from cli.options import peer
+from cli.periods import rate as parse_rate
+from headgate.common.v1.caller_pb2 import Caller
+from headgate.common.v1.source_pb2 import ResourceSource
+from headgate.ratelimit.v1 import limit_pb2
+from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
+from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
+
+_PAGE = 500
+_BAR = 24
+_NANOS_PER_USD = 10**9
+
+
+def current_caller(data_dir: Path, billing: str | None) -> Caller:
+    """Whose key the commands use."""
+    token = Installation(data_dir).api_key(os.environ)
+    if not token:
+        raise CommandError(
+            "there is no API key whose limits could be shown",
+            "Set HEADGATE_API_KEY, or run `headgate up` in this folder; `headgate limits list` needs no key",
+            ExitCode.UNAUTHENTICATED,
+        )
+    with peer("billing", billing, data_dir) as asked:
+        return accounts.resolve(asked, token)
+
+
+def peek(ratelimit: Peer, caller: Caller, model: str) -> Sequence[pb.LimitStatus]:
+    stub = RateLimitServiceStub(ratelimit.channel)
+    response = ratelimit.call(stub.Peek, pb.PeekRequest(caller=caller, model=model))
+    return cast("Sequence[pb.LimitStatus]", response.statuses)
+
+
+def every(ratelimit: Peer) -> Iterator[limit_pb2.Limit]:
+    stub, token = RateLimitServiceStub(ratelimit.channel), ""
+    while True:
+        page = ratelimit.call(stub.ListLimits, pb.ListLimitsRequest(page_size=_PAGE, page_token=token))
+        yield from page.limits
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def put(ratelimit: Peer, limit: limit_pb2.Limit) -> limit_pb2.Limit:
+    stub = RateLimitServiceStub(ratelimit.channel)
+    return cast("limit_pb2.Limit", ratelimit.call(stub.SetLimit, pb.SetLimitRequest(limit=limit)).limit)
+
+
+def remove(ratelimit: Peer, limit_id: str) -> None:
+    stub = RateLimitServiceStub(ratelimit.channel)
+    ratelimit.call(stub.DeleteLimit, pb.DeleteLimitRequest(limit_id=limit_id))
+
+
+def build(
+    limit_id: str,
+    metric: str,
+    *,
+    rate: str | None = None,
+    burst: str | None = None,
+    window: str | None = None,
+) -> limit_pb2.Limit:
+    """:raises typer.BadParameter: an amount or a period is not one"""
+    name = "METRIC_COST_NANOS" if metric == "cost" else _constant("METRIC", metric)
+    limit = limit_pb2.Limit(limit_id=limit_id, metric=limit_pb2.Metric.Value(name))
+    amount, length = parse_rate(rate or window or "")
+    if rate is not None:
+        limit.token_bucket.refill_amount = _amount(amount, metric)
+        limit.token_bucket.refill_interval.FromTimedelta(length)
+        if burst is not None:
+            limit.token_bucket.burst = _amount(burst, metric)
+    else:
+        limit.sliding_window.maximum = _amount(amount, metric)
+        limit.sliding_window.window.FromTimedelta(length)
+    return limit
+
+
+def dimension(name: str) -> "limit_pb2.Dimension.ValueType":
+    return limit_pb2.Dimension.Value(_constant("DIMENSION", name))
+
+
+def select(limit: limit_pb2.Limit, selected: Mapping[str, str]) -> None:
+    """Bind only what matches; nothing selected binds everything."""
+    for name, value in selected.items():
+        if value:
+            setattr(limit.selector, name, value)
+
+
+def _constant(enum: str, name: str) -> str:
+    return f"{enum}_{name.upper().replace('-', '_')}"
+
+
+def _amount(text: str, metric: str) -> int:
+    """Whole units; of cost, dollars as nano-USD."""
+    try:
+        value = Decimal(text.replace("_", "").removeprefix("$")) * (_NANOS_PER_USD if metric == "cost" else 1)
+    except InvalidOperation:
+        raise typer.BadParameter(f"`{text}` is not an amount") from None
+    if not value.is_finite() or value != value.to_integral_value() or value < 1:
+        raise typer.BadParameter(
+            f"`{text}` is not a positive {'price' if metric == 'cost' else 'whole number'}"
+        )
+    return int(value)
+
+
+def standing(statuses: Sequence[pb.LimitStatus], caller: Caller) -> Table | str:
+    """What is used of each limit that binds the caller."""
+    if not statuses:
+        return f"no limit binds the key {caller.key_id} of {caller.organization_id}/{caller.user_id}"
+    title = f"Limits of the key {caller.key_id} of {caller.organization_id}/{caller.user_id}"
+    table = output.table("Limit", "Counts", "Used", ">Left", ">Of", ">Free again in", title=title)
+    for status in statuses:
+        metric = status.metric
+        wait = status.reset_after.ToNanoseconds() / 1e9
+        table.add_row(
+            status.limit_id + (" (only reports)" if status.shadow else ""),
+            _counted(metric),
+            bar(status.limit - status.remaining, status.limit),
+            _shown(status.remaining, metric),
+            _shown(status.limit, metric),
+            seconds_text(wait) if wait else "now",
+        )
+    return table
+
+
+def bar(used: int, limit: int) -> str:
+    """`████░░░░ 50%`; anything used shows, and only what is full looks full."""
+    share = min(1.0, used / limit) if limit else 1.0
+    filled = min(_BAR - (share < 1), max(int(used > 0), round(share * _BAR)))
+    color = "green" if share < 0.75 else "yellow" if share < 1 else "red"  # noqa: PLR2004 - three quarters
+    return f"[{color}]{'█' * filled}[/][dim]{'░' * (_BAR - filled)}[/] {int(share * 100):>3}%"
+
+
+def declared(limits: Iterable[limit_pb2.Limit]) -> Table:
+    table = output.table("Limit", "Counts", "At most", "Binds", "Counted per", "Declared by")
+    for limit in limits:
+        table.add_row(
+            limit.limit_id + (" (only reports)" if limit.shadow else ""),
+            _counted(limit.metric),
+            _rule(limit),
+            _binds(limit.selector),
+            ", ".join(output.word(limit_pb2.Dimension, each) for each in limit.per) or "all together",
+            output.word(ResourceSource, limit.source),
+        )
+    return table
+
+
+def _rule(limit: limit_pb2.Limit) -> str:
+    metric = limit.metric
+    match limit.WhichOneof("algorithm"):
+        case "token_bucket":
+            bucket = limit.token_bucket
+            burst = f", {_shown(bucket.burst, metric)} at once" if bucket.HasField("burst") else ""
+            return f"{_shown(bucket.refill_amount, metric)} each {_length(bucket.refill_interval.ToTimedelta())}{burst}"
+        case "sliding_window":
+            window = limit.sliding_window
+            return f"{_shown(window.maximum, metric)} in any {_length(window.window.ToTimedelta())}"
+        case other:
+            return (other or "").replace("_", " ")
+
+
+def _binds(selector: limit_pb2.Selector) -> str:
+    named = [
+        f"{field.name.removesuffix('_id')} {value}"
+        for field, value in selector.ListFields()
+        if field.name != "labels"
+    ]
+    labelled = [f"{name}={value}" for name, value in sorted(selector.labels.items())]
+    return ", ".join([*named, *labelled]) or "every request"
+
+
+def _length(period: timedelta) -> str:
+    if period.days and not period.seconds:
+        return output.plural(period.days, "day") if period.days > 1 else "day"
+    return seconds_text(period.total_seconds()).removeprefix("1 ")
+
+
+def _counted(metric: int) -> str:
+    return output.word(limit_pb2.Metric, metric).removesuffix(" nanos")
+
+
+def _shown(amount: int, metric: int) -> str:
+    return output.usd(amount) if metric == limit_pb2.METRIC_COST_NANOS else f"{amount:,}"

@@ -1,0 +1,1 @@
+"""The four services and the simulator as child processes of one command."""
