@@ -153,7 +153,7 @@ async def start_metrics(plan: Plan[Any], endpoint: MetricsEndpoint, ending: Asyn
     return join_host_port(split_host_port(listen)[0], port)
 
 
-def announce(plan: Plan[Any], addresses: Addresses) -> None:
+def announce(plan: Plan[Any], addresses: Addresses, pids: Sequence[int] = ()) -> None:
     """Tell that the process serves: a line in the log, and the port file where one is asked for."""
     process: ProcessSettings = plan.settings
     if process.port_file is not None:
@@ -164,7 +164,7 @@ def announce(plan: Plan[Any], addresses: Addresses) -> None:
         metrics_address=addresses.metrics,
         tls=process.tls_cert_file is not None,
         workers=process.workers,
-        pid=os.getpid(),
+        pids=pids or [os.getpid()],
     )
 
 

@@ -89,7 +89,7 @@ async def _announce_when_ready(
     if plan.settings.metrics_listen:
         endpoint = MetricsEndpoint(merged_exposition([addresses.metrics for addresses in ready]))
         metrics = await start_metrics(plan, endpoint, ending)
-    announce(plan, Addresses(address, metrics))
+    announce(plan, Addresses(address, metrics), [worker.process.pid or 0 for worker in workers])
 
 
 async def _end(workers: list[Worker]) -> None:

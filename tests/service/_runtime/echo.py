@@ -42,6 +42,13 @@ def _describe() -> Any:
     request = file.message_type.add(name="EchoRequest")
     request.field.add(name="parts", number=1, type=_Message, label=3, type_name=".headgate.test.v1.Part")
     request.field.add(name="mode", number=2, type=_String, label=1)
+    entry = request.nested_type.add(name="LabelsEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=_String, label=1)
+    entry.field.add(name="value", number=2, type=_String, label=1)
+    entry_name = ".headgate.test.v1.EchoRequest.LabelsEntry"
+    labels = request.field.add(name="labels", number=3, type=_Message, label=3, type_name=entry_name)
+    labels.options.Extensions[validate_pb2.field].map.values.string.max_len = 5
     file.message_type.add(name="EchoResponse").field.add(name="text", number=1, type=_String, label=1)
     service = file.service.add(name="EchoService")
     for method, streams_in, streams_out in (

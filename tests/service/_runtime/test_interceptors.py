@@ -14,7 +14,7 @@ from services._runtime.errors import Code, GatewayError
 from services._runtime.settings import Secret
 from services._runtime.status import from_rpc_error
 from tests.service._runtime.conftest import Served, until
-from tests.service._runtime.echo import request
+from tests.service._runtime.echo import EchoRequest, request
 
 
 async def refusal(call: Any) -> tuple[GatewayError, grpc.aio.AioRpcError]:
@@ -86,6 +86,11 @@ async def test_a_broken_rule_names_the_field_by_its_path(echo: Served) -> None:
     assert error.message.startswith("parts[1].text: ")
     assert error.message.endswith("(and 1 more)")
     assert echo.servicer.calls == 0
+
+
+async def test_a_rule_on_a_map_names_the_key(echo: Served) -> None:
+    error, _ = await refusal(echo.unary()(EchoRequest(labels={"team": "too long", "ok": "fine"})))
+    assert [violation.field for violation in error.field_violations] == ['labels["team"]']
 
 
 @pytest.mark.parametrize("method", ["Yield", "Write"])
