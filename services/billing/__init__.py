@@ -1,0 +1,1 @@
+"""Billing: who may ask, what it may cost, and what it did cost."""

@@ -1,0 +1,111 @@
+"""Billing's process: `python -m services.billing`; `python -m services.billing migrate` only brings the schema up."""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+
+from headgate.billing.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
+from headgate.billing.v1.billing_service_pb2_grpc import add_BillingServiceServicer_to_server
+from services._runtime.authentication import require_internal_token
+from services._runtime.config import read_section
+from services._runtime.process import Application, run
+from services._runtime.server import Service
+from services._runtime.settings import SettingsError, SharedSettings, read_settings, read_shared
+from services._runtime.telemetry import Telemetry
+from services.billing import account_servicer, servicer
+from services.billing.catalog import load_catalog
+from services.billing.config import BillingSection
+from services.billing.errors import StoreUnavailableError
+from services.billing.keys import new_token
+from services.billing.metrics import BillingMetrics
+from services.billing.pepper import keep_pepper
+from services.billing.prices import PriceBook
+from services.billing.settings import PEPPER_VARIABLE, BillingSettings, single_process
+from services.billing.stores.sql.accounts import SqlAccounts
+from services.billing.stores.sql.budgets import SqlBudgets
+from services.billing.stores.sql.database import Database, StoreInUseError, open_postgresql, open_sqlite
+from services.billing.stores.sql.definitions import Definitions
+from services.billing.stores.sql.ledger import SqlLedger
+from services.billing.stores.sql.prices import SqlPrices
+from services.billing.stores.sql.schema import NewerSchemaError, migrate
+from services.billing.sweep import sweep_for_ever
+
+
+async def compose(settings: BillingSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
+    section = read_section(shared.config, "billing", BillingSection)
+    pepper = _pepper(settings, shared)
+    database = await _ready_database(settings, shared)
+    definitions = Definitions(PriceBook(load_catalog(), [price.price() for price in section.prices]))
+    metrics = BillingMetrics(telemetry.registry)
+    ledger = SqlLedger(database, definitions, settings.unpriced_models, time.time_ns, metrics.committed)
+    budgets = SqlBudgets(database, definitions, time.time_ns)
+    await budgets.declare_budgets([budget.budget() for budget in section.budgets])
+    billing = servicer.BillingServicer(ledger, budgets, SqlPrices(database, definitions), time.time_ns)
+    make_token = partial(new_token, secrets.choice)
+    accounts = account_servicer.AccountServicer(SqlAccounts(database), pepper, make_token, time.time_ns)
+    sweeping = asyncio.create_task(
+        sweep_for_ever(ledger, metrics, time.time_ns, settings.sweep_seconds, telemetry.log)
+    )
+
+    async def stop() -> None:
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
+        await ledger.close()
+        await database.close()
+
+    return Application(
+        [
+            Service(servicer.SERVICE, partial(add_BillingServiceServicer_to_server, billing)),
+            Service(account_servicer.SERVICE, partial(add_AccountServiceServicer_to_server, accounts)),
+        ],
+        authenticate=require_internal_token(shared.internal_token),
+        trusted_methods=servicer.TRUSTED_METHODS,
+        on_stop=[stop],
+    )
+
+
+def _pepper(settings: BillingSettings, shared: SharedSettings) -> bytes:
+    if settings.key_pepper is not None:
+        return settings.key_pepper.reveal().encode()
+    if settings.postgresql is not None:
+        raise SettingsError(
+            [f"{PEPPER_VARIABLE} is not set: replicas on one PostgreSQL need the same pepper"]
+        )
+    return keep_pepper(shared.data_dir / "billing.pepper")
+
+
+async def _ready_database(settings: BillingSettings, shared: SharedSettings) -> Database:
+    try:
+        database = _database(settings, shared)
+        await migrate(database)
+    except (StoreInUseError, StoreUnavailableError, NewerSchemaError) as error:
+        raise SettingsError([f"HEADGATE_BILLING_STORE: {error}"]) from None
+    return database
+
+
+def _database(settings: BillingSettings, shared: SharedSettings) -> Database:
+    if settings.postgresql is not None:
+        return open_postgresql(settings.postgresql, settings.store_connections)
+    return open_sqlite(settings.sqlite_path(shared.data_dir))
+
+
+async def _migrate_only() -> None:
+    settings = read_settings(BillingSettings, "HEADGATE_BILLING_", os.environ)
+    database = await _ready_database(settings, read_shared(os.environ))
+    await database.close()
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["migrate"]:
+        asyncio.run(_migrate_only())
+        return 0
+    return run("billing", BillingSettings, compose, single_process=single_process)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
