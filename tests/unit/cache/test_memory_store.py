@@ -134,6 +134,14 @@ async def test_however_much_one_organisation_writes_the_others_keep_what_is_abov
     assert store.occupancy("quiet").entries == 8
 
 
+async def test_an_organisation_whose_only_entry_goes_for_its_next_keeps_that() -> None:
+    store = MemoryEntryStore(2 * SHELF + 2 * ROOM, 10**9)
+    await store.write([write("org", 1), write("two", 1)], NOW)
+    assert (await store.write([write("org", 2)], NOW)).evicted == {"org": 1}
+    assert await store.read([address("org", 2), address("two", 1)], NOW) == [entry(), entry()]
+    assert recount(store) == {"org": SHELF + ROOM, "two": SHELF + ROOM, "": 2 * (SHELF + ROOM)}
+
+
 async def test_an_entry_that_could_never_fit_is_not_kept_and_what_stood_there_stays() -> None:
     store = MemoryEntryStore(SHELF + 2 * ROOM, SHELF + 2 * ROOM)
     await store.write([write(value=b"small")], NOW)

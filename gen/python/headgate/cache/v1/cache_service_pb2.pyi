@@ -34,21 +34,21 @@ class _CacheScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheScope
     CACHE_SCOPE_UNSPECIFIED: _CacheScope.ValueType  # 0
     """As CACHE_SCOPE_USER."""
     CACHE_SCOPE_KEY: _CacheScope.ValueType  # 1
-    """Only requests with the same API key."""
+    """Only requests with the same API key; without one, those of the user that have none."""
     CACHE_SCOPE_USER: _CacheScope.ValueType  # 2
-    """All keys of one user. The default."""
+    """All keys of one user. The default. Without a user, as CACHE_SCOPE_KEY."""
     CACHE_SCOPE_ORGANIZATION: _CacheScope.ValueType  # 3
     """All users of one organisation."""
 
 class CacheScope(_CacheScope, metaclass=_CacheScopeEnumTypeWrapper):
-    """Who shares entries with whom."""
+    """Who shares entries with whom. An identity that the caller lacks never widens the circle."""
 
 CACHE_SCOPE_UNSPECIFIED: CacheScope.ValueType  # 0
 """As CACHE_SCOPE_USER."""
 CACHE_SCOPE_KEY: CacheScope.ValueType  # 1
-"""Only requests with the same API key."""
+"""Only requests with the same API key; without one, those of the user that have none."""
 CACHE_SCOPE_USER: CacheScope.ValueType  # 2
-"""All keys of one user. The default."""
+"""All keys of one user. The default. Without a user, as CACHE_SCOPE_KEY."""
 CACHE_SCOPE_ORGANIZATION: CacheScope.ValueType  # 3
 """All users of one organisation."""
 Global___CacheScope: _TypeAlias = CacheScope  # noqa: Y015
@@ -234,7 +234,7 @@ class StoreRequest(_message.Message):
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long to keep it. Absent: the service's default."""
+        """How long to keep it; cut to the service's cap. Absent: the service's default."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

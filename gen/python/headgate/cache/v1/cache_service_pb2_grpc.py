@@ -108,7 +108,7 @@ class CacheServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchLookup(self, request, context):
-        """Many Lookup calls in one; each answered by itself, in order.
+        """Many Lookup calls in one; each answered by itself, in order. A request that breaks a rule gets its error alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class CacheServiceStub:
     Store: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.StoreRequest, _cache_service_pb2.StoreResponse]
     """Keeps an answer under the key that Lookup returned. An answer that is too large is not kept, and the response says so."""
     BatchLookup: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchLookupRequest, _cache_service_pb2.BatchLookupResponse]
-    """Many Lookup calls in one; each answered by itself, in order."""
+    """Many Lookup calls in one; each answered by itself, in order. A request that breaks a rule gets its error alone."""
     BatchStore: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchStoreRequest, _cache_service_pb2.BatchStoreResponse]
     """Many Store calls in one."""
     AcquireFill: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.AcquireFillRequest, _cache_service_pb2.AcquireFillResponse]
@@ -76,7 +76,7 @@ class CacheServiceAsyncStub(CacheServiceStub):
     Store: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.StoreRequest, _cache_service_pb2.StoreResponse]  # type: ignore[assignment]
     """Keeps an answer under the key that Lookup returned. An answer that is too large is not kept, and the response says so."""
     BatchLookup: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchLookupRequest, _cache_service_pb2.BatchLookupResponse]  # type: ignore[assignment]
-    """Many Lookup calls in one; each answered by itself, in order."""
+    """Many Lookup calls in one; each answered by itself, in order. A request that breaks a rule gets its error alone."""
     BatchStore: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchStoreRequest, _cache_service_pb2.BatchStoreResponse]  # type: ignore[assignment]
     """Many Store calls in one."""
     AcquireFill: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.AcquireFillRequest, _cache_service_pb2.AcquireFillResponse]  # type: ignore[assignment]
@@ -122,7 +122,7 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cache_service_pb2.BatchLookupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cache_service_pb2.BatchLookupResponse, _abc.Awaitable[_cache_service_pb2.BatchLookupResponse]]:
-        """Many Lookup calls in one; each answered by itself, in order."""
+        """Many Lookup calls in one; each answered by itself, in order. A request that breaks a rule gets its error alone."""
 
     @_abc_1.abstractmethod
     def BatchStore(
