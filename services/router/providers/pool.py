@@ -1,6 +1,7 @@
 """One provider's HTTP connections: kept alive, bounded, and closed at once when an answer is no longer wanted."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 
 import aiohttp
@@ -137,7 +138,9 @@ class Pool:
 
 def _reason(error: Exception) -> str:
     """What went wrong with the connection, without the address: callers see the message."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name could not be resolved"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    said = error.strerror if isinstance(error, OSError) else None
-    return said or type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number and number > 0 else type(error).__name__

@@ -1,0 +1,322 @@
+"""Servers that the simulator does not imitate: raw HTTP answers, byte for byte."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime, formatdate
+from time import time
+
+import msgspec
+import pytest
+
+from headgate.chat.v1 import message_pb2
+from headgate.common.v1 import usage_pb2
+from services.router.provider import FailureKind
+from tests.service.router.providers.asking import Part, answer, ask, request, user
+from tests.service.router.providers.conftest import Build
+
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+
+
+@asynccontextmanager
+async def saying(*writes: bytes | float, close: bool = True) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that answers every request with these writes; a number is a pause in seconds."""
+    requests: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                int(line.partition(b":")[2])
+                for line in head.lower().split(b"\r\n")
+                if line.startswith(b"content-length")
+            )
+            requests.append(head + await reader.readexactly(length))
+            for write in writes:
+                if isinstance(write, bytes):
+                    writer.write(write)
+                    await writer.drain()
+                else:
+                    await asyncio.sleep(write)
+            if not close:
+                await reader.read()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", requests
+
+
+def chunk(**choice: object) -> bytes:
+    return event({"choices": [{"index": 0, **choice}]})
+
+
+def event(value: object) -> bytes:
+    return b"data: " + msgspec.json.encode(value) + b"\n\n"
+
+
+def refusal(status: int, body: bytes, **headers: str) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} No\r\ncontent-length: {len(body)}\r\n{lines}\r\n".encode() + body
+
+
+HI = chunk(delta={"content": "hi"})
+STOP = chunk(delta={}, finish_reason="stop")
+DONE = b"data: [DONE]\n\n"
+
+
+async def test_a_clean_end_without_done_is_whole_when_every_choice_is_finished(built: Build) -> None:
+    async with saying(EVENTS + b"\r\n", HI, STOP) as (url, _):
+        got = await answer(ask(built("openai", url)))
+    assert got.failure is None
+    assert got.text() == "hi"
+
+
+@pytest.mark.parametrize("body", [HI + DONE, DONE, HI])
+async def test_an_end_without_a_finish_reason_is_interrupted(built: Build, body: bytes) -> None:
+    async with saying(EVENTS + b"\r\n", body) as (url, _):
+        got = await answer(ask(built("openai", url)))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.INTERRUPTED
+
+
+async def test_a_server_that_gives_fewer_answers_than_asked_is_no_clean_end(built: Build) -> None:
+    async with saying(EVENTS + b"\r\n", HI + STOP + DONE) as (url, _):
+        got = await answer(ask(built("openai", url), request(choice_count=2)))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.INTERRUPTED
+
+
+async def test_what_arrived_before_a_cut_is_not_lost_when_the_consumer_is_slow(built: Build) -> None:
+    long = EVENTS + b"content-length: 100000\r\n\r\n"
+    async with saying(long + HI, 0.05, HI + HI) as (url, _):
+        stream = ask(built("openai", url))
+        first = await anext(stream)
+        await asyncio.sleep(0.2)
+        rest = await answer(stream)
+    assert first.output_pieces == 1
+    assert rest.text() == "hihi"
+    assert rest.failure is not None
+    assert rest.failure.kind is FailureKind.INTERRUPTED
+
+
+async def test_pings_and_comments_are_no_tokens(built: Build) -> None:
+    signs = (b": still here\n\n", 0.05) * 10
+    async with saying(EVENTS + b"\r\n", *signs, HI, STOP, DONE) as (url, _):
+        got = await answer(ask(built("openai", url, first_token_timeout_seconds=0.2)))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.TIMEOUT
+    assert got.failure.message == "no token within 0.2 s"
+
+
+async def test_headers_that_never_end_time_out(built: Build, api: str, streamed: bool) -> None:
+    limits = {"first_token_timeout_seconds": 0.2, "whole_answer_timeout_seconds": 0.2}
+    async with saying(b"HTTP/1.1 200 OK\r\n", close=False) as (url, _):
+        got = await answer(ask(built(api, url, **limits), streamed=streamed))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.TIMEOUT
+
+
+async def test_a_whole_answer_that_stops_half_way_times_out(built: Build, api: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+    async with saying(head, close=False) as (url, _):
+        provider = built(api, url, whole_answer_timeout_seconds=0.2)
+        got = await answer(ask(provider, streamed=False))
+    assert got.failure is not None
+    assert got.failure.message == "no whole answer within 0.2 s"
+
+
+async def test_an_end_that_the_connection_does_not_show_closes_it_soon(built: Build) -> None:
+    async with saying(EVENTS + b"\r\n", HI + STOP + DONE, close=False) as (url, _):
+        async with asyncio.timeout(2):
+            got = await answer(ask(built("openai", url)))
+    assert got.failure is None
+
+
+async def test_a_redirect_is_not_followed(built: Build, api: str, streamed: bool) -> None:
+    async with saying(refusal(307, b"", location="http://127.0.0.1:9/v1")) as (url, requests):
+        got = await answer(ask(built(api, url), streamed=streamed))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.MALFORMED
+    assert len(requests) == 1
+
+
+async def test_a_provider_that_echoes_the_key_does_not_spread_it(built: Build, api: str) -> None:
+    body = msgspec.json.encode({"error": {"message": "bad key sk-very-secret!", "type": "x"}})
+    async with saying(refusal(401, body)) as (url, requests):
+        got = await answer(ask(built(api, url, key="sk-very-secret")))
+    assert got.failure is not None
+    assert got.failure.message == "HTTP 401: bad key ***!"
+    assert b"sk-very-secret" in requests[0]
+
+
+async def test_a_refusal_of_any_length_is_told_in_bounded_words(built: Build, api: str) -> None:
+    async with saying(refusal(400, b"<p>no</p>\n" * 100_000)) as (url, _):
+        got = await answer(ask(built(api, url)))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.REJECTED
+    assert len(got.failure.message) < 600
+    assert "\n" not in got.failure.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "low", "high"),
+    [
+        ({"retry_after_ms": "1500"}, 1.5, 1.5),
+        ({"retry_after": "2.5"}, 2.5, 2.5),
+        ({"retry_after": "2", "retry_after_ms": "10"}, 0.01, 0.01),
+        ({"retry_after": formatdate(time() + 30, usegmt=True)}, 20, 30),
+        ({"retry_after": format_datetime(datetime(2001, 1, 1, tzinfo=UTC), usegmt=True)}, 0, 0),
+    ],
+)
+async def test_when_to_come_back_is_read_in_each_of_its_forms(
+    built: Build, headers: dict[str, str], low: float, high: float
+) -> None:
+    async with saying(refusal(429, b"{}", **headers)) as (url, _):
+        got = await answer(ask(built("openai", url)))
+    assert got.failure is not None
+    assert got.failure.retry_after_seconds is not None
+    assert low <= got.failure.retry_after_seconds <= high
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, {"error": {"message": "m", "code": "context_length_exceeded"}}, FailureKind.CONTEXT_LENGTH),
+        (
+            400,
+            {
+                "type": "error",
+                "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"},
+            },
+            FailureKind.CONTEXT_LENGTH,
+        ),
+        (
+            400,
+            {"object": "error", "message": "This model's maximum context length is 10 tokens.", "code": 400},
+            FailureKind.CONTEXT_LENGTH,
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "message": "the request exceeds the available context size",
+                    "type": "exceed_context_size_error",
+                }
+            },
+            FailureKind.CONTEXT_LENGTH,
+        ),
+        (429, {"error": {"message": "m", "code": "insufficient_quota"}}, FailureKind.CREDENTIAL),
+        (
+            400,
+            {
+                "error": {
+                    "message": "Your credit balance is too low to access",
+                    "type": "invalid_request_error",
+                }
+            },
+            FailureKind.CREDENTIAL,
+        ),
+        (
+            400,
+            {"error": {"message": "no such model", "code": "model_not_found"}},
+            FailureKind.MODEL_NOT_FOUND,
+        ),
+        (404, {"error": "model 'x' not found"}, FailureKind.MODEL_NOT_FOUND),
+        (
+            500,
+            {"error": {"message": "rate_limit_exceeded", "type": "invalid_request_error"}},
+            FailureKind.OVERLOADED,
+        ),
+        (400, {"detail": [{"loc": ["body"]}]}, FailureKind.REJECTED),
+        (400, ["no", "object"], FailureKind.REJECTED),
+    ],
+)
+async def test_the_providers_own_words_say_more_than_the_status(
+    built: Build, status: int, body: object, kind: FailureKind
+) -> None:
+    async with saying(refusal(status, msgspec.json.encode(body))) as (url, _):
+        got = await answer(ask(built("openai", url)))
+    assert got.failure is not None
+    assert got.failure.kind is kind
+
+
+async def test_json_under_status_200_where_events_were_asked_for_is_the_failure_that_it_tells(
+    built: Build, api: str
+) -> None:
+    body = b'{"error":{"message":"busy","type":"overloaded_error"}}'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with saying(head + body) as (url, _):
+        got = await answer(ask(built(api, url)))
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.OVERLOADED
+
+
+async def test_servers_that_repeat_id_and_name_and_leave_out_indexes_make_one_call(built: Build) -> None:
+    def piece(**call: object) -> bytes:
+        return chunk(delta={"tool_calls": [call]})
+
+    repeated = [
+        piece(index=0, id="a", function={"name": "f", "arguments": '{"x"'}),
+        piece(index=0, id="a", function={"name": "f", "arguments": ":1}"}),
+        piece(id="b", function={"name": "g", "arguments": "{}"}),
+    ]
+    async with saying(EVENTS + b"\r\n", *repeated, STOP, DONE) as (url, _):
+        got = await answer(ask(built("openai", url)))
+    assert got.calls == {0: ("a", "f", '{"x":1}'), 1: ("b", "g", "{}")}
+    assert got.finishes == {0: ("FINISH_REASON_TOOL_CALLS", "stop")}
+
+
+async def test_a_refusal_by_the_model_is_told_as_one(built: Build) -> None:
+    async with saying(EVENTS + b"\r\n", chunk(delta={"refusal": "I won't."}), STOP, DONE) as (url, _):
+        got = await answer(ask(built("openai", url)))
+    assert [delta.refusal for delta in got.deltas] == ["I won't."]
+    assert got.finishes == {0: ("FINISH_REASON_REFUSAL", "stop")}
+
+
+async def test_encrypted_reasoning_by_anthropic_is_kept(built: Build) -> None:
+    events = [
+        {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "redacted_thinking", "data": "x=="},
+        },
+        {"type": "content_block_stop", "index": 0},
+        {"type": "something_new", "payload": {"a": [1]}},
+        {"type": "message_delta", "delta": {"stop_reason": "pause_turn"}, "usage": {"output_tokens": 9}},
+        {"type": "message_stop"},
+    ]
+    async with saying(EVENTS + b"\r\n", *map(event, events)) as (url, _):
+        got = await answer(ask(built("anthropic", url)))
+    assert got.failure is None
+    assert [delta.reasoning.redacted_data for delta in got.deltas] == ["x=="]
+    assert got.finishes == {0: ("FINISH_REASON_OTHER", "pause_turn")}
+    assert got.usage == usage_pb2.TokenUsage(
+        input_tokens=5, output_tokens=9, total_tokens=14, source=usage_pb2.USAGE_SOURCE_PROVIDER
+    )
+
+
+async def test_the_request_goes_to_the_configured_path_with_the_key_and_no_more(built: Build) -> None:
+    async with saying(refusal(500, b"")) as (url, requests):
+        await answer(ask(built("openai", f"{url}/deep"), model="m", request_id="r-1"))
+        await answer(ask(built("anthropic", url.removesuffix("/v1")), model="m", request_id="r-2"))
+    openai, anthropic = (each.partition(b"\r\n\r\n")[0].decode().split("\r\n") for each in requests)
+    assert openai[0] == "POST /v1/deep/chat/completions HTTP/1.1"
+    assert anthropic[0] == "POST /v1/messages HTTP/1.1"
+    assert {"Authorization: Bearer sim-key", "x-request-id: r-1"} <= set(openai)
+    assert {"x-api-key: sim-key", "anthropic-version: 2023-06-01", "x-request-id: r-2"} <= set(anthropic)
+    assert not any(line.lower().startswith(("cookie", "authorization")) for line in anthropic)
+
+
+async def test_an_image_is_sent_byte_for_byte(built: Build, api: str) -> None:
+    data = bytes(range(256)) * 40
+    blob = Part(blob=message_pb2.Blob(media_type="image/png", data=data))
+    async with saying(refusal(500, b"")) as (url, requests):
+        await answer(ask(built(api, url), request(user(blob))))
+    assert base64.b64encode(data) in requests[0]
