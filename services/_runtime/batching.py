@@ -36,10 +36,19 @@ class PacedBatcher(Generic[Req, Res]):
     - A caller that is cancelled while queued is not sent; cancelled in flight, its result is dropped.
     - While `send` runs, `context.current()` continues the trace of the first sampled caller, and its `links` name the
       other sampled ones. It has no deadline: no caller's may cut short the others.
+    - `on_departure` is told the size of each batch that leaves and how many calls stay in the queue.
     """
 
-    def __init__(self, send: Send[Req, Res], max_size: int = 64, pace_seconds: float = 0.004) -> None:
+    def __init__(
+        self,
+        send: Send[Req, Res],
+        max_size: int = 64,
+        pace_seconds: float = 0.004,
+        *,
+        on_departure: Callable[[int, int], None] = lambda _size, _queued: None,
+    ) -> None:
         self._send = send
+        self._on_departure = on_departure
         self._max_size = max_size
         self._pace_seconds = pace_seconds
         self._queue: deque[_Call[Req, Res]] = deque()
@@ -128,6 +137,7 @@ class PacedBatcher(Generic[Req, Res]):
         self._not_before = loop.time() + self._pace_seconds if len(batch) > 1 else 0.0
         if not batch:
             return ()
+        self._on_departure(len(batch), len(self._queue))
         context.enter(_batch_context(batch))
         return await self._send([call.request for call in batch])
 

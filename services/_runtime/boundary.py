@@ -91,6 +91,7 @@ class Boundary:
             raise
         except GatewayError as error:
             self._end(method, call, error.code, error.reason)
+            self._telemetry.log.debug("refused", rpc=method.name, code=error.code, reason=error.reason)
             await self._refuse(call, error)
         except grpc.aio.AbortError:
             self._end(method, call, _aborted_code(context))

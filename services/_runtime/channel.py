@@ -24,9 +24,17 @@ _SERVICE_CONFIG = '{"loadBalancingConfig":[{"round_robin":{}}]}'
 
 
 def open_channel(
-    address: str, *, tls_ca_file: Path | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
+    address: str,
+    *,
+    tls_ca_file: Path | None = None,
+    tls_cert_file: Path | None = None,
+    tls_key_file: Path | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> grpc.aio.Channel:
-    """A channel to every replica behind `address` (`host:port`, or a target with its own scheme)."""
+    """A channel to every replica behind `address` (`host:port`, or a target with its own scheme).
+
+    With `tls_ca_file` it is TLS; certificate and key are the client's own, where the peer asks for them.
+    """
     target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
@@ -42,7 +50,9 @@ def open_channel(
     ]
     if tls_ca_file is None:
         return grpc.aio.insecure_channel(target, options)
-    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(tls_ca_file.read_bytes()), options)
+    own = [None if file is None else file.read_bytes() for file in (tls_key_file, tls_cert_file)]
+    credentials = grpc.ssl_channel_credentials(tls_ca_file.read_bytes(), *own)
+    return grpc.aio.secure_channel(target, credentials, options)
 
 
 class Caller:

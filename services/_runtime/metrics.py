@@ -9,6 +9,7 @@ from prometheus_client.exposition import generate_latest
 from services._runtime.address import split_host_port
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 _CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _SCRAPE_SECONDS = 10.0
 
@@ -60,6 +61,26 @@ class RpcMetrics:
 
     def method(self, rpc: str) -> MethodMetrics:
         return MethodMetrics(self, rpc)
+
+
+class BatchMetrics:
+    """Sizes of the batches sent to each peer, and the calls left waiting when one leaves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._size = Histogram(
+            "headgate_batch_size", "calls in a batch", ("peer",), buckets=_BATCH_BUCKETS, registry=registry
+        )
+        self._queued = Gauge("headgate_batch_queued", "calls left waiting", ("peer",), registry=registry)
+
+    def of(self, peer: str) -> Callable[[int, int], None]:
+        """What a PacedBatcher of calls to `peer` takes as its `on_departure`."""
+        size, queued = self._size.labels(peer), self._queued.labels(peer)
+
+        def on_departure(batch_size: int, queue_length: int) -> None:
+            size.observe(batch_size)
+            queued.set(queue_length)
+
+        return on_departure
 
 
 class MetricsEndpoint:

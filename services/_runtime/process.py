@@ -92,6 +92,8 @@ def run(
     try:
         settings = read_settings(settings_type, prefix_of(service), environ)
         plan = Plan(service, settings, read_shared(environ), compose)
+        if settings.port_file is not None:  # an earlier run's address would mislead whoever waits for ours
+            settings.port_file.unlink(missing_ok=True)
         if settings.workers == 1:
             return asyncio.run(serve(plan, lambda addresses: announce(plan, addresses)))
         if (obstacle := single_process(settings)) is not None:
@@ -170,6 +172,7 @@ def announce(plan: Plan[Any], addresses: Addresses, pids: Sequence[int] = ()) ->
 
 def _write_whole(path: Path, text: str) -> None:
     # A reader that polls for the file must never see a part of it.
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)

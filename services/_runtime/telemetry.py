@@ -7,18 +7,21 @@ import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from services._runtime.logs import configure_logs
-from services._runtime.metrics import RpcMetrics
+from services._runtime.metrics import BatchMetrics, RpcMetrics
 from services._runtime.settings import ProcessSettings
 from services._runtime.tracing import Tracing, start_tracing
 
 
 @dataclass(frozen=True)
 class Telemetry:
-    """`registry` takes a service's own metrics; `rpc` is filled by the interceptor; `log` is structlog's logger."""
+    """`registry` takes a service's own metrics; `rpc` is filled by the interceptor, `batches` by
+    batchers that are given one of it; `log` is structlog's logger.
+    """
 
     service: str
     registry: CollectorRegistry
     rpc: RpcMetrics
+    batches: BatchMetrics
     tracing: Tracing
     log: Any
 
@@ -32,5 +35,11 @@ def start_telemetry(service: str, process: ProcessSettings) -> Telemetry:
 def make_telemetry(service: str, tracing: Tracing | None = None) -> Telemetry:
     """Telemetry that touches nothing global: a test's, or a second server's in one process."""
     registry = CollectorRegistry()
-    log = structlog.get_logger()
-    return Telemetry(service, registry, RpcMetrics(registry), tracing or Tracing(service), log)
+    return Telemetry(
+        service,
+        registry,
+        RpcMetrics(registry),
+        BatchMetrics(registry),
+        tracing or Tracing(service),
+        structlog.get_logger(),
+    )

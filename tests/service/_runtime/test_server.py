@@ -11,6 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services._runtime.channel import open_channel
 from services._runtime.server import GrpcServer, StartError
 from services._runtime.settings import ProcessSettings
 from tests.service._runtime.conftest import Served
@@ -146,17 +147,19 @@ async def test_tls_serves_with_the_certificate_and_asks_for_the_clients(
 ) -> None:
     key, cert = await self_signed(tmp_path)
     served = await serve(tls_cert_file=cert, tls_key_file=key, tls_client_ca_file=cert)
-    with_certificate = grpc.ssl_channel_credentials(cert.read_bytes(), key.read_bytes(), cert.read_bytes())
-    assert await health_over(served.address, with_certificate) is None
-    without = grpc.ssl_channel_credentials(cert.read_bytes())
-    assert await health_over(served.address, without) is grpc.StatusCode.UNAVAILABLE
+    address = served.address.replace("127.0.0.1", "localhost")
+    assert (
+        await health_over(open_channel(address, tls_ca_file=cert, tls_cert_file=cert, tls_key_file=key))
+        is None
+    )
+    assert await health_over(open_channel(address, tls_ca_file=cert)) is grpc.StatusCode.UNAVAILABLE
+    assert await health_over(open_channel(address)) is grpc.StatusCode.UNAVAILABLE
 
 
-async def health_over(address: str, credentials: grpc.ChannelCredentials) -> grpc.StatusCode | None:
-    target = address.replace("127.0.0.1", "localhost")
-    async with grpc.aio.secure_channel(target, credentials) as channel:
+async def health_over(channel: grpc.aio.Channel) -> grpc.StatusCode | None:
+    async with channel:
         try:
-            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
         except grpc.aio.AioRpcError as error:
             return error.code()
     return None

@@ -7,11 +7,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from services._runtime import context
 from services._runtime.batching import PacedBatcher
 from services._runtime.context import RequestContext
 from services._runtime.errors import Code, GatewayError, InternalError, PeerUnavailableError
+from services._runtime.metrics import BatchMetrics
 from tests.unit._runtime.virtual_time import run_in_virtual_time
 
 PACE = 0.004
@@ -195,6 +197,20 @@ def test_a_drain_that_takes_too_long_ends_by_failing_the_rest() -> None:
             await task
         assert raised.value.code is Code.UNAVAILABLE
         assert asyncio.get_running_loop().time() == 2
+
+    run_in_virtual_time(main())
+
+
+def test_sizes_and_queue_lengths_are_measured_by_peer() -> None:
+    async def main() -> None:
+        registry = CollectorRegistry()
+        batcher = PacedBatcher(
+            RecordingPeer().send, max_size=2, on_departure=BatchMetrics(registry).of("cache")
+        )
+        await asyncio.gather(*(batcher.call(n) for n in range(3)))
+        assert registry.get_sample_value("headgate_batch_size_sum", {"peer": "cache"}) == 3
+        assert registry.get_sample_value("headgate_batch_size_count", {"peer": "cache"}) == 2
+        assert registry.get_sample_value("headgate_batch_queued", {"peer": "cache"}) == 0
 
     run_in_virtual_time(main())
 
