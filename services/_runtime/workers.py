@@ -16,7 +16,8 @@ import structlog
 from services._runtime.address import join_host_port
 from services._runtime.config import ConfigError
 from services._runtime.metrics import MetricsEndpoint
-from services._runtime.process import (
+from services._runtime.server import StartError, checked_listen
+from services._runtime.serving import (
     EXIT_MISCONFIGURED,
     Addresses,
     Plan,
@@ -26,7 +27,6 @@ from services._runtime.process import (
     stop_on_signals,
     tell_misconfigured,
 )
-from services._runtime.server import StartError, checked_listen
 from services._runtime.settings import SettingsError
 from services._runtime.worker_metrics import merged_exposition
 
