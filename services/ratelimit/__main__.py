@@ -5,6 +5,9 @@ import sys
 import time
 from functools import partial
 
+from envoy.service.ratelimit.v3.rls_pb2_grpc import (
+    add_RateLimitServiceServicer_to_server as add_envoy_servicer,
+)
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import add_RateLimitServiceServicer_to_server
 from services._runtime.authentication import require_internal_token
 from services._runtime.config import read_section
@@ -14,6 +17,8 @@ from services._runtime.settings import SettingsError, SharedSettings
 from services._runtime.telemetry import Telemetry
 from services.ratelimit.book import LimitBook
 from services.ratelimit.config import RateLimitSection
+from services.ratelimit.envoy_servicer import SERVICE as ENVOY_SERVICE
+from services.ratelimit.envoy_servicer import EnvoyRateLimitServicer
 from services.ratelimit.limiter import Limiter
 from services.ratelimit.metrics import LimiterMetrics
 from services.ratelimit.servicer import SERVICE, TRUSTED_METHODS, RateLimitServicer
@@ -44,7 +49,10 @@ async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry
         await buckets.close()
 
     return Application(
-        [Service(SERVICE, partial(add_RateLimitServiceServicer_to_server, servicer))],
+        [
+            Service(SERVICE, partial(add_RateLimitServiceServicer_to_server, servicer)),
+            Service(ENVOY_SERVICE, partial(add_envoy_servicer, EnvoyRateLimitServicer())),
+        ],
         authenticate=require_internal_token(shared.internal_token),
         trusted_methods=TRUSTED_METHODS,
         on_stop=[stop],
