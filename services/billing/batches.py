@@ -17,7 +17,7 @@ async def post_readable(
     batch: Message,
     items: Sequence[_M],
     read: Callable[[_M], _O],
-    post: Callable[[Sequence[_O]], Awaitable[Sequence[_R | GatewayError]]],
+    post: Callable[[Sequence[_O]], Awaitable[Sequence[_R]]],
 ) -> list[_R | GatewayError]:
     """In order: what `post`, called once, made of each item that can be read, or what is wrong with it.
 

@@ -2,7 +2,7 @@
 
 # ruff: noqa: N802, ARG002 - the methods are named and called as the contract has them
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from headgate.billing.v1 import billing_service_pb2 as pb
@@ -133,8 +133,12 @@ class BillingServicer(BillingServiceServicer):
         await self._budgets.delete_budget(request.budget_id, request.etag)
         return pb.DeleteBudgetResponse()
 
-    async def ExportUsage(self, request: pb.ExportUsageRequest, context: Any) -> None:
+    def ExportUsage(
+        self, request: pb.ExportUsageRequest, context: Any
+    ) -> AsyncIterator[pb.ExportUsageResponse]:
         raise NotInThisVersionError("ExportUsage is not in this version; ListUsage has the same entries")
 
-    async def WatchAlerts(self, request: pb.WatchAlertsRequest, context: Any) -> None:
+    def WatchAlerts(
+        self, request: pb.WatchAlertsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchAlertsResponse]:
         raise NotInThisVersionError("WatchAlerts is not in this version; GetBudget says what is spent")

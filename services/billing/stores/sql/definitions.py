@@ -39,4 +39,5 @@ class Definitions:
         """Within a write that defines: have every process, and this one, read anew. The new revision."""
         self._revision = _UNREAD
         connection.execute(_raise_revision)
-        return connection.execute(_read_revision).scalar_one()
+        revision: int = connection.execute(_read_revision).scalar_one()
+        return revision

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_, update
 
 from services._runtime.errors import GatewayError
 from services.billing.books import HoldState, Operation, Result, UnpricedPolicy
@@ -152,14 +152,19 @@ def _totals() -> list[ColumnElement[Any]]:
     ]
 
 
-def _sum(row: Row[Any], width: int) -> UsageSum:
+def _sum(row: Any, width: int) -> UsageSum:
     # PostgreSQL sums bigints to numerics.
-    tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
     return UsageSum(
         group=tuple(row)[:width],
         attempts=row.attempts,
         cache_hits=int(row.cache_hits),
-        tokens=TokenCounts(*map(int, tokens), int(row.reasoning_tokens)),
+        tokens=TokenCounts(
+            int(row.input_tokens),
+            int(row.output_tokens),
+            int(row.cache_read_tokens),
+            int(row.cache_write_tokens),
+            int(row.reasoning_tokens),
+        ),
         estimated=bool(row.estimated),
         cost_nanos=int(row.cost_nanos),
         unpriced_attempts=int(row.unpriced_attempts),

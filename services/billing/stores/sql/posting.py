@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, insert, or_, select, update
 
 from services._runtime.errors import GatewayError
 from services.billing.books import (
@@ -117,7 +117,7 @@ def _read_balances(
         statement = statement.order_by(budgets.c.budget_id).with_for_update()
     held = {row.budget_id: row.held_nanos for row in connection.execute(statement, {"wanted": wanted})}
     condition, wanted = any_of(connection, budget_spending.c.budget_id, sorted(bound))
-    starts = [bindparam(period.name) for period in Period]
+    starts: list[BindParameter[int]] = [bindparam(period.name) for period in Period]
     found = connection.execute(
         select(budget_spending).where(
             condition, or_(*(budget_spending.c.period_day == start for start in starts))
