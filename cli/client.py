@@ -7,9 +7,11 @@ from typing import Any, cast
 import grpc
 
 from cli.errors import CommandError, ExitCode, explain
+from services._runtime.errors import Code
 from services._runtime.status import from_rpc_error
 
-_MAX_MESSAGE_BYTES = 20 * 1024 * 1024
+# Above what services take, so that their answer names the field that is too long.
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _OPTIONS = [
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -58,7 +60,8 @@ class Peer:
     def _explained(self, error: grpc.RpcError) -> CommandError:
         rpc_error = cast("grpc.aio.AioRpcError", error)
         gateway_error = from_rpc_error(rpc_error)
-        if gateway_error.reason == "UNAVAILABLE":
+        # Without a domain no service has said it: the connection failed.
+        if gateway_error.code is Code.UNAVAILABLE and not gateway_error.domain:
             return unreachable(self._service, self._address)
         return explain(gateway_error)
 

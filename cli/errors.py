@@ -60,7 +60,7 @@ _REMEDIES = {
     "DEADLINE_EXCEEDED": "Try again, or allow more time with --timeout",
     "INTERNAL": "The service's log has the trace of the defect",
 }
-_UNREACHABLE_REASONS = frozenset({"UNAVAILABLE", "PEER_UNAVAILABLE", "STORE_UNAVAILABLE"})
+_UNREACHABLE_REASONS = frozenset({"PEER_UNAVAILABLE", "STORE_UNAVAILABLE"})
 
 
 def explain(error: GatewayError) -> CommandError:

@@ -165,7 +165,7 @@ def _rule(limit: limit_pb2.Limit) -> str:
         case "token_bucket":
             bucket = limit.token_bucket
             burst = f", {_shown(bucket.burst, metric)} at once" if bucket.HasField("burst") else ""
-            return f"{_shown(bucket.refill_amount, metric)} each {_length(bucket.refill_interval.ToTimedelta())}{burst}"
+            return f"{_shown(bucket.refill_amount, metric)} every {_length(bucket.refill_interval.ToTimedelta())}{burst}"
         case "sliding_window":
             window = limit.sliding_window
             return f"{_shown(window.maximum, metric)} in any {_length(window.window.ToTimedelta())}"
@@ -185,8 +185,8 @@ def _binds(selector: limit_pb2.Selector) -> str:
 
 def _length(period: timedelta) -> str:
     if period.days and not period.seconds:
-        return output.plural(period.days, "day") if period.days > 1 else "day"
-    return seconds_text(period.total_seconds()).removeprefix("1 ")
+        return output.plural(period.days, "day")
+    return seconds_text(period.total_seconds())
 
 
 def _counted(metric: int) -> str:

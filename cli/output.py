@@ -15,7 +15,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-_WIDTH_WITHOUT_TERMINAL = 140
+# Nothing is folded where lines are searched or kept.
+_WIDTH_WITHOUT_TERMINAL = 1000
 _NANOS_DIGITS = 9
 _LEAST_DECIMALS = 2
 
