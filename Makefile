@@ -45,6 +45,9 @@ format: $(VENV)/.dev ## format the code and the contracts
 stubs: $(VENV)/.dev ## regenerate gen/python from protos/
 	@$(BIN)/python scripts/contracts.py generate
 
+trace: $(VENV)/.runtime ## docs/trace.md from a real run: one request across the four services
+	@$(BIN)/python scripts/trace.py
+
 lock: $(VENV)/.dev ## resolve the dependencies anew
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
@@ -55,4 +58,4 @@ lock: $(VENV)/.dev ## resolve the dependencies anew
 clean: ## remove what the above made
 	@rm -rf $(VENV) .headgate .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help install dev demo up test check format stubs lock clean
+.PHONY: help install dev demo up test check format stubs trace lock clean

@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 
 def main() -> int:
     commands = {"generate": generate, "check": check, "release": release}
-    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+    if len(sys.argv[1:]) != 1 or sys.argv[1] not in commands:
         print(f"usage: contracts.py {'|'.join(commands)}", file=sys.stderr)
         return 2
     return commands[sys.argv[1]]()

@@ -7,6 +7,7 @@ from typing import Any
 
 from headgate.common.v1 import cache_status_pb2
 from headgate.router.v1 import completion_pb2
+from services._runtime import semconv
 from services._runtime.errors import FieldViolation, GatewayError
 from services.router.cache_policy import may_keep
 from services.router.catalog import Target
@@ -98,13 +99,14 @@ class Failover:
             max_output_tokens=self._output_bound(run, target.max_output_tokens),
             request_id=leg.attempt_id,
         )
-        attributes = {"provider": target.billed_as, "model": target.model, "attempt_id": leg.attempt_id}
-        with self._spans(f"chat {target.model}", attributes), run.interruptible():
+        with self._spans(f"chat {target.model}", _attributes(run, leg)) as span, run.interruptible():
             async with aclosing(chunks):
                 async for chunk in chunks:
                     leg.take(chunk, self._clock.epoch_ns())
                     if chunk.events:
                         await run.emit(_opening(run, leg) + chunk.events)
+            if span is not None:
+                span.set_attributes(_usage_attributes(leg))
 
     def _failure(self, run: Run, last: ProviderError | None) -> GatewayError:
         if last is None:
@@ -138,6 +140,25 @@ class Failover:
         waits = [self._health[target.target_id].retry_at for target in run.plan.targets]
         left = [max(0.0, retry_at - now) for retry_at in waits if retry_at is not None]
         return min(left) if left else DEFAULT_RETRY_SECONDS
+
+
+def _attributes(run: Run, leg: Leg) -> dict[str, Any]:
+    return {
+        semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_CHAT,
+        semconv.GEN_AI_PROVIDER_NAME: leg.target.billed_as,
+        semconv.GEN_AI_REQUEST_MODEL: leg.target.model,
+        semconv.GEN_AI_REQUEST_STREAM: run.streamed,
+        semconv.ATTEMPT_ID: leg.attempt_id,
+        semconv.ORGANIZATION_ID: run.principal.caller.organization_id,
+    }
+
+
+def _usage_attributes(leg: Leg) -> dict[str, Any]:
+    usage = leg.usage()
+    return {
+        semconv.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
+    }
 
 
 def _opening(run: Run, leg: Leg) -> list[completion_pb2.CompletionEvent]:
