@@ -20,6 +20,13 @@ from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
 
 _CACHE_MODES = {"on": pb.CACHE_MODE_ON, "off": pb.CACHE_MODE_OFF, "refresh": pb.CACHE_MODE_REFRESH}
 
+_TOLD_BY_THE_OUTCOME = (
+    finish_reason_pb2.FINISH_REASON_UNSPECIFIED,
+    finish_reason_pb2.FINISH_REASON_STOP,
+    finish_reason_pb2.FINISH_REASON_LENGTH,
+    finish_reason_pb2.FINISH_REASON_CONTENT_FILTER,
+)
+
 
 def first_model(router: Peer) -> str:
     request = router_service_pb2.ListModelsRequest()
@@ -146,7 +153,7 @@ class StreamView:
                 self._write(delta.refusal)
 
     def _show_choice_end(self, end: pb.ChoiceFinished) -> None:
-        if end.finish_reason not in (finish_reason_pb2.FINISH_REASON_STOP, 0):
+        if end.finish_reason not in _TOLD_BY_THE_OUTCOME:
             self.end_line()
             reason = output.word(finish_reason_pb2.FinishReason, end.finish_reason)
             self._err.print(f"the model stopped: {reason}", style="dim")

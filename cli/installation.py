@@ -18,12 +18,15 @@ OWNER_ONLY = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running suite serves: gRPC and Prometheus by service, and the simulator's HTTP (empty without one)."""
+    """Where a running suite serves: gRPC and Prometheus by service, and the simulator's HTTP (empty without one).
+
+    `pids`: the processes by name, and `up` itself.
+    """
 
     grpc: Mapping[str, str]
     metrics: Mapping[str, str] = field(default_factory=dict)
     simulator: str = ""
-    pid: int = 0
+    pids: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

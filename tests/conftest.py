@@ -1,3 +1,3 @@
 """Fixtures that every test may ask for."""
 
-pytest_plugins = ["tests.support.grpc_aio", "tests.support.postgres_server", "tests.support.redis_server"]
+pytest_plugins = ["tests.support.grpc_aio", "tests.support.postgres_server", "tests.support.redis_server", "tests.support.suite"]

@@ -1,6 +1,7 @@
 """`headgate up`: the four services on this machine, until Ctrl-C."""
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,15 @@ def up(
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Listen on whatever ports are free.")
     ] = False,
+    restart_after: Annotated[
+        float | None,
+        typer.Option(
+            "--restart-after",
+            min=0,
+            metavar="SECONDS",
+            help="Start a service that ended again; default: end.",
+        ),
+    ] = None,
     logs: Annotated[bool, typer.Option("--logs", help="Print the services' logs here, too.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
@@ -56,18 +66,21 @@ def up(
 
         ensure_key(suite.installation, addresses)
         _print_addresses(suite, addresses, data_dir)
-        _watch(suite, signals, logs=logs)
+        _watch(suite, signals, restart_after, logs=logs)
         typer.echo("\ndraining; once more ends it at once ...", err=True)
         suite.stop()
     typer.echo("stopped", err=True)
 
 
-def _watch(suite: "Suite", signals: "StopSignals", *, logs: bool) -> None:
+def _watch(suite: "Suite", signals: "StopSignals", restart_after: float | None, *, logs: bool) -> None:
     from cli.suite.log_tail import LogTail
 
     tails = {child.name: LogTail(child.log) for child in suite.children.values()} if logs else {}
     while not signals.count:
-        suite.check()
+        if restart_after is None:
+            suite.check()
+        else:
+            suite.revive(time.monotonic(), restart_after)
         for name, tail in tails.items():
             for line in tail.lines():
                 typer.echo(f"{name:<10}{line}")

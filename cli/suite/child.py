@@ -1,17 +1,14 @@
 """One child process: started with its log, ended with its parent."""
 
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +26,7 @@ class Child:
     """A running process, leader of a process group of its own: Ctrl-C reaches its parent alone."""
 
     def __init__(self, plan: ChildPlan, environ: Mapping[str, str], log: Path) -> None:
+        self.plan = plan
         self.name = plan.name
         self.log = log
         self._port_file = plan.port_file
@@ -36,14 +34,20 @@ class Child:
             plan.port_file.unlink(missing_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                # -P: a folder `services` where the user happens to stand must not be run instead.
-                [sys.executable, "-P", "-m", plan.module, *plan.arguments],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "cli.suite.bound",
+                    str(os.getpid()),
+                    plan.module,
+                    *plan.arguments,
+                ],
                 env={**environ, **plan.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
-                preexec_fn=_end_with_parent(),  # noqa: PLW1509 - the parent has no other threads yet
             )
 
     @property
@@ -100,17 +104,3 @@ def _record(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux the kernel ends a child whose parent was killed, so that not even `kill -9` leaves one behind."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def ask_kernel() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)  # the parent was gone before the kernel was asked
-
-    return ask_kernel

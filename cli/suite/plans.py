@@ -1,6 +1,7 @@
 """The processes of a suite, each with the variables that it needs. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cli.installation import SERVICES
@@ -39,6 +40,16 @@ def peer_variables(addresses: Mapping[str, str]) -> dict[str, str]:
 
 def simulator_plan(listens: Listens) -> ChildPlan:
     return ChildPlan("simulator", "simulator", ("--listen", listens.simulator))
+
+
+def at_address(plan: ChildPlan, address: str, metrics: str) -> ChildPlan:
+    """The same process on ports that are known now, to be started again where others expect it."""
+    if plan.name == "simulator":
+        return replace(plan, arguments=("--listen", address))
+    prefix = f"HEADGATE_{plan.name.upper()}_"
+    return replace(
+        plan, environ={**plan.environ, f"{prefix}LISTEN": address, f"{prefix}METRICS_LISTEN": metrics}
+    )
 
 
 def stopping_order(names: list[str]) -> list[list[str]]:

@@ -53,6 +53,8 @@ class Suite:
         self._config = options.config
         self._listens = ports.choose(environ, offset=options.port_offset, free=options.free_ports)
         self._ending = ExitStack()
+        self._served = Addresses({})
+        self._ended_at: dict[str, float] = {}
 
     @property
     def with_simulator(self) -> bool:
@@ -96,16 +98,31 @@ class Suite:
         router = self._service("router", shared)
         self._launch(replace(router, environ={**router.environ, **plans.peer_variables(known)}))
         self._await_addresses()
-        addresses = self._addresses()
-        self._await_serving(addresses)
-        self.installation.write_addresses(addresses)
-        return addresses
+        self._served = self._addresses()
+        self._await_serving(self._served)
+        return self._publish()
 
     def check(self) -> None:
         """:raises CommandError: a child has ended by itself"""
         for child in self.children.values():
             if child.exit_code is not None:
                 raise _ended(child)
+
+    def revive(self, now: float, after_seconds: float) -> None:
+        """Start children that have ended so long ago again, where they served before."""
+        for name, child in list(self.children.items()):
+            if child.exit_code is None:
+                self._ended_at.pop(name, None)
+            elif now - self._ended_at.setdefault(name, now) >= after_seconds:
+                addresses = self._served
+                where = addresses.simulator.removeprefix("http://") or ""
+                self._launch(
+                    plans.at_address(
+                        child.plan, addresses.grpc.get(name, where), addresses.metrics.get(name, "")
+                    )
+                )
+                self._ended_at.pop(name)
+                self._publish()
 
     def stop(self) -> None:
         """In order, each with time to drain; another signal meanwhile ends them at once."""
@@ -117,6 +134,12 @@ class Suite:
             self._await_end(group, before)
             self.exit_codes |= {child.name: child.exit_code or 0 for child in group}
         self.children.clear()
+
+    def _publish(self) -> Addresses:
+        pids = {"up": os.getpid()} | {name: child.pid for name, child in self.children.items()}
+        self._served = replace(self._served, pids=pids)
+        self.installation.write_addresses(self._served)
+        return self._served
 
     def _claim_data_dir(self) -> None:
         data_dir = self.installation.data_dir
@@ -193,7 +216,7 @@ class Suite:
         }
         grpc = {name: self._address(name) for name in SERVICES}
         simulator = f"http://{self._address('simulator')}" if self.with_simulator else ""
-        return Addresses(grpc, metrics, simulator, os.getpid())
+        return Addresses(grpc, metrics, simulator)
 
     def _await_end(self, group: list[Child], signals_before: int) -> None:
         deadline = time.monotonic() + self._drain_seconds(group) + _DRAIN_MARGIN_SECONDS
