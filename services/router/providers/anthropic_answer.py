@@ -155,9 +155,9 @@ class AnthropicReader:
 
     def _add(self, block: int, delta: Delta, deltas: Deltas) -> None:
         if delta.text:
-            deltas.text(0, delta.text)
+            deltas.add("text", 0, delta.text)
         elif delta.thinking:
-            deltas.reasoning(0, delta.thinking)
+            deltas.add("reasoning", 0, delta.thinking)
         elif delta.partial_json:
             call = self._call_by_block.get(block)
             if call is None:
@@ -171,7 +171,7 @@ class AnthropicReader:
         """A block begins, empty except where it is `whole`; of other blocks than these Headgate asks for none."""
         match block.type:
             case "text" if block.text:
-                deltas.text(0, block.text)
+                deltas.add("text", 0, block.text)
             case "thinking" if block.thinking or block.signature:
                 said = message_pb2.Reasoning(text=block.thinking, signature=block.signature)
                 deltas.whole_reasoning(0, said)

@@ -1,11 +1,13 @@
 """Collects what one read brought as completion events, neighbouring pieces of one kind merged."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from headgate.chat.v1 import finish_reason_pb2, message_pb2
 from headgate.router.v1 import completion_pb2
 
 _Event = completion_pb2.CompletionEvent
+Kind = Literal["text", "refusal", "reasoning"]
 Logprobs = Sequence[completion_pb2.TokenLogprob]
 
 
@@ -17,19 +19,21 @@ class Deltas:
     def __init__(self) -> None:
         self.events: list[completion_pb2.CompletionEvent] = []
         self.pieces = 0
-        self._kind = ""
+        self._kind: Kind = "text"
         self._choice = 0
         self._texts: list[str] = []
         self._logprobs: list[completion_pb2.TokenLogprob] = []
 
-    def text(self, choice: int, text: str, logprobs: Logprobs = ()) -> None:
-        self._add("text", choice, text, logprobs)
-
-    def refusal(self, choice: int, text: str, logprobs: Logprobs = ()) -> None:
-        self._add("refusal", choice, text, logprobs)
-
-    def reasoning(self, choice: int, text: str) -> None:
-        self._add("reasoning", choice, text, ())
+    def add(self, kind: Kind, choice: int, text: str, logprobs: Logprobs = ()) -> None:
+        """A piece of text, of a refusal or of reasoning."""
+        self.pieces += 1
+        if kind != self._kind or choice != self._choice:
+            self.flush()
+            self._kind = kind
+            self._choice = choice
+        self._texts.append(text)
+        if logprobs:
+            self._logprobs.extend(logprobs)
 
     def whole_reasoning(self, choice: int, reasoning: message_pb2.Reasoning) -> None:
         """A block of its own, or the end of one: its signature, or what the provider encrypted."""
@@ -64,16 +68,6 @@ class Deltas:
             self._texts = []
             self._logprobs = []
         return self.events
-
-    def _add(self, kind: str, choice: int, text: str, logprobs: Logprobs) -> None:
-        self.pieces += 1
-        if kind != self._kind or choice != self._choice:
-            self.flush()
-            self._kind = kind
-            self._choice = choice
-        self._texts.append(text)
-        if logprobs:
-            self._logprobs.extend(logprobs)
 
     def _emit(self, delta: completion_pb2.Delta) -> None:
         self.flush()

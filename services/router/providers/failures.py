@@ -115,7 +115,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 
 def presentable(text: str, secret: Secret | None) -> str:
     """One line of bounded length that can't hold the credential."""
-    if secret is not None:
+    if secret is not None and secret.reveal():
         text = text.replace(secret.reveal(), "***")
     line = " ".join(text[: 4 * _LONGEST_MESSAGE].split())
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"

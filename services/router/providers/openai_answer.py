@@ -182,14 +182,14 @@ class OpenAiReader:
 
     def _take_message(self, choice: Choice, said: Message, deltas: Deltas) -> None:
         if reasoning := said.reasoning_content or said.reasoning:
-            deltas.reasoning(choice.index, reasoning)
+            deltas.add("reasoning", choice.index, reasoning)
         if said.content:
             logprobs = _logprobs(choice.logprobs.content) if choice.logprobs else ()
-            deltas.text(choice.index, said.content, logprobs)
+            deltas.add("text", choice.index, said.content, logprobs)
         if said.refusal:
             self._refused.add(choice.index)
             logprobs = _logprobs(choice.logprobs.refusal) if choice.logprobs else ()
-            deltas.refusal(choice.index, said.refusal, logprobs)
+            deltas.add("refusal", choice.index, said.refusal, logprobs)
         for call in said.tool_calls or ():
             self._take_call(choice.index, call, deltas)
 

@@ -14,13 +14,13 @@ class SseParser:
     UTF-8 is decoded by whoever reads the event, so a character may be split over reads.
     """
 
-    __slots__ = ("_after_cr", "_data", "_largest", "_partial", "_pending_bytes", "_started")
+    __slots__ = ("_after_cr", "_data", "_largest", "_partial", "_partial_bytes", "_started")
 
     def __init__(self, largest_event_bytes: int = LARGEST_EVENT_BYTES) -> None:
         self._largest = largest_event_bytes
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
-        self._pending_bytes = 0
+        self._partial_bytes = 0
         self._after_cr = False
         self._started = False
 
@@ -31,21 +31,23 @@ class SseParser:
         """
         if b"\r" in read or self._after_cr:
             read = self._with_plain_line_ends(read)
-        *complete, rest = read.split(b"\n")
+        lines = read.split(b"\n")
+        rest = lines.pop()
         events: list[bytes] = []
-        if complete:
-            complete[0] = self._first_line(complete[0])
-            self._take(complete, events)
+        if lines:
+            lines[0] = self._first_line(lines[0])
+            self._take(lines, events)
         if rest:
             self._partial.append(rest)
-            self._hold(len(rest))
+        if rest or self._data:
+            self._check_size(len(rest))
         return events
 
     def _first_line(self, end: bytes) -> bytes:
         if self._partial:
             end = b"".join((*self._partial, end))
-            self._pending_bytes -= sum(map(len, self._partial))
             self._partial.clear()
+            self._partial_bytes = 0
         if not self._started:
             self._started = True
             end = end.removeprefix(_BYTE_ORDER_MARK)
@@ -58,16 +60,17 @@ class SseParser:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
                     data.clear()
-                    self._pending_bytes = 0
+            elif line.startswith(b"data: "):
+                data.append(line[6:])
             elif line.startswith(b"data:"):
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
-                self._hold(len(line))
+                data.append(line[5:])
             elif line == b"data":
                 data.append(b"")
 
-    def _hold(self, size: int) -> None:
-        self._pending_bytes += size
-        if self._pending_bytes > self._largest:
+    def _check_size(self, added: int) -> None:
+        """Only of what is kept for the next read: what was completed is no larger than one read."""
+        self._partial_bytes += added
+        if self._partial_bytes + sum(map(len, self._data)) > self._largest:
             raise EventTooLargeError(f"an event of more than {self._largest} bytes")
 
     def _with_plain_line_ends(self, read: bytes) -> bytes:

@@ -113,7 +113,10 @@ class Control:
             response.raise_for_status()
 
     async def served(self, request_id: str) -> dict[str, Any]:
+        (record,) = await self.records(request_id)
+        return record
+
+    async def records(self, request_id: str) -> list[dict[str, Any]]:
         async with self._http.get(f"{self._url}/served", params={"request_id": request_id}) as response:
-            (record,) = (await response.json())["served"]
-            found: dict[str, Any] = record
+            found: list[dict[str, Any]] = (await response.json())["served"]
             return found

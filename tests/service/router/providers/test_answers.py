@@ -2,7 +2,7 @@
 
 import json
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 
 from headgate.chat.v1 import message_pb2, options_pb2, tool_pb2
 from headgate.common.v1 import usage_pb2

@@ -1,7 +1,8 @@
 """What becomes of connections: reused after a clean end, closed at once otherwise, never left behind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -17,6 +18,9 @@ class Relay:
         self.opened = 0
         self.open = 0
         self._port = port
+
+    async def is_unused(self) -> bool:
+        return self.open == 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
@@ -46,9 +50,10 @@ async def relay(simulator_url: str) -> AsyncIterator[tuple[Relay, str]]:
         yield relay, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Asks again until it is so; what is asked lives in another connection's life and raises no event here."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -91,7 +96,7 @@ async def test_leaving_a_stream_closes_its_connection_at_once(
     stream = ask(provider, model="sim-small@tokens=1000,gap=5ms", max_output_tokens=2000)
     await anext(stream)
     await stream.aclose()
-    await until(lambda: relay[0].open == 0)
+    await until(relay[0].is_unused)
     assert (await answer(ask(provider))).failure is None
 
 
@@ -105,8 +110,8 @@ async def test_the_provider_stops_generating_when_the_stream_is_left(
         if seen >= 3:
             break
     await stream.aclose()
-    record = await _ended(control, "left")
-    assert record["outcome"] == "client_gone"
+    await until(partial(_is, "client_gone", control, "left"))
+    record = await control.served("left")
     assert seen <= record["output_tokens"] < 100
 
 
@@ -115,13 +120,11 @@ async def test_cancelling_the_task_that_waits_stops_the_provider(
 ) -> None:
     waiting = ask(provider, model="sim-small@ttft=30s", streamed=streamed, request_id="cancelled")
     task = asyncio.create_task(answer(waiting))
-    async with asyncio.timeout(5):
-        while not await _is_running(control, "cancelled"):
-            await asyncio.sleep(0.005)
+    await until(partial(_is, "running", control, "cancelled"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await _ended(control, "cancelled"))["outcome"] == "client_gone"
+    await until(partial(_is, "client_gone", control, "cancelled"))
 
 
 async def test_a_broken_stream_leaves_no_connection_behind(
@@ -131,7 +134,7 @@ async def test_a_broken_stream_leaves_no_connection_behind(
     for fault in ("malformed-after=2", "error-after=2", "cut-after=2", "hang-after=2"):
         assert (await answer(ask(provider, model=f"sim-small@tokens=6,gap=5ms,{fault}"))).failure is not None
     await provider.close()
-    await until(lambda: relay[0].open == 0)
+    await until(relay[0].is_unused)
 
 
 async def test_no_more_connections_than_configured_are_opened(
@@ -148,18 +151,8 @@ async def test_closing_ends_idle_connections(built: Build, relay: tuple[Relay, s
     await answer(ask(provider))
     assert relay[0].open == 1
     await provider.close()
-    await until(lambda: relay[0].open == 0)
+    await until(relay[0].is_unused)
 
 
-async def _is_running(control: Control, request_id: str) -> bool:
-    try:
-        return bool((await control.served(request_id))["outcome"] == "running")
-    except ValueError:
-        return False
-
-
-async def _ended(control: Control, request_id: str) -> dict[str, object]:
-    async with asyncio.timeout(5):
-        while (record := await control.served(request_id))["outcome"] == "running":
-            await asyncio.sleep(0.005)
-        return record
+async def _is(outcome: str, control: Control, request_id: str) -> bool:
+    return [record["outcome"] for record in await control.records(request_id)] == [outcome]

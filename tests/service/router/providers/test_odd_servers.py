@@ -4,9 +4,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import format_datetime, formatdate
-from time import time
 
 import msgspec
 import pytest
@@ -162,26 +159,6 @@ async def test_a_refusal_of_any_length_is_told_in_bounded_words(built: Build, ap
     assert got.failure.kind is FailureKind.REJECTED
     assert len(got.failure.message) < 600
     assert "\n" not in got.failure.message
-
-
-@pytest.mark.parametrize(
-    ("headers", "low", "high"),
-    [
-        ({"retry_after_ms": "1500"}, 1.5, 1.5),
-        ({"retry_after": "2.5"}, 2.5, 2.5),
-        ({"retry_after": "2", "retry_after_ms": "10"}, 0.01, 0.01),
-        ({"retry_after": formatdate(time() + 30, usegmt=True)}, 20, 30),
-        ({"retry_after": format_datetime(datetime(2001, 1, 1, tzinfo=UTC), usegmt=True)}, 0, 0),
-    ],
-)
-async def test_when_to_come_back_is_read_in_each_of_its_forms(
-    built: Build, headers: dict[str, str], low: float, high: float
-) -> None:
-    async with saying(refusal(429, b"{}", **headers)) as (url, _):
-        got = await answer(ask(built("openai", url)))
-    assert got.failure is not None
-    assert got.failure.retry_after_seconds is not None
-    assert low <= got.failure.retry_after_seconds <= high
 
 
 @pytest.mark.parametrize(

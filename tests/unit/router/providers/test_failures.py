@@ -1,0 +1,62 @@
+"""What providers say of their failures, in Headgate's terms."""
+
+import pytest
+
+from services._runtime.environment import Secret
+from services.router.provider import FailureKind
+from services.router.providers.failures import from_event, presentable, retry_after_seconds
+
+NOON = 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "2", "retry-after-ms": "10"}, 0.01),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30),
+        ({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+    ],
+)
+def test_when_to_come_back_is_read_in_each_of_its_forms(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after_seconds(headers, NOON) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "m", "type": "overloaded_error"}, FailureKind.OVERLOADED),
+        ({"message": "m", "type": "server_error", "code": None}, FailureKind.OVERLOADED),
+        ({"message": "m", "type": "rate_limit_error"}, FailureKind.RATE_LIMITED),
+        ({"message": "m", "type": "BadRequestError", "code": 400}, FailureKind.REJECTED),
+        ({"message": "m", "code": 503}, FailureKind.OVERLOADED),
+        ({"message": "This exceeds the context window", "code": 400}, FailureKind.CONTEXT_LENGTH),
+        ({"message": "m", "type": "something_new"}, FailureKind.INTERRUPTED),
+        ("just words", FailureKind.INTERRUPTED),
+        (None, FailureKind.INTERRUPTED),
+        (7, FailureKind.INTERRUPTED),
+    ],
+)
+def test_an_error_event_has_the_kind_that_its_words_or_number_say(error: object, kind: FailureKind) -> None:
+    assert from_event(error, None).kind is kind
+
+
+def test_what_is_shown_is_one_line_of_bounded_length_without_the_key() -> None:
+    shown = presentable("key sk-1\n" * 1000, Secret("sk-1"))
+    assert shown.startswith("key *** key ***")
+    assert len(shown) <= 500
+    assert "\n" not in shown
+    assert presentable("plain", None) == "plain"
+
+
+def test_an_empty_key_hides_nothing() -> None:
+    assert presentable("plain", Secret("")) == "plain"

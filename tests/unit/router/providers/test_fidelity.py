@@ -1,0 +1,270 @@
+"""No field of a request is lost: each one changes the body, or is reported as unsupported, or is Headgate's own."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
+
+from headgate.router.v1 import completion_pb2
+from services.router.provider import Unsupported
+from services.router.providers import anthropic_body, anthropic_fit, openai_body, openai_fit
+from services.router.providers.openai_dialect import Dialect
+
+Fields = dict[str, Any]
+
+# What is for Headgate itself, and never for a provider.
+OWN = {
+    "model",
+    "prompt",
+    "labels",
+    "fallback_models",
+    "cache.mode",
+    "cache.ttl",
+    "cache.max_age",
+    "cache.semantic",
+    "request_id",
+}
+
+
+def turn(*parts: Fields, role: str = "USER", **fields: Any) -> Fields:
+    return {"messages": [{"role": f"ROLE_{role}", "parts": list(parts), **fields}]}
+
+
+def tool(**fields: Any) -> Fields:
+    return {"tools": [{"name": "f", **fields}]}
+
+
+def schema(**fields: Any) -> Fields:
+    return {"responseFormat": {"jsonSchema": {"name": "n", "schemaJson": "{}", **fields}}}
+
+
+def blob(**fields: Any) -> Fields:
+    return turn({"blob": {"mediaType": "image/png", "data": "AAE=", **fields}})
+
+
+def uri(**fields: Any) -> Fields:
+    return turn({"uri": {"uri": "https://x/y", **fields}})
+
+
+def call(**fields: Any) -> Fields:
+    return turn({"toolCall": {"id": "c", "name": "f", **fields}}, role="ASSISTANT")
+
+
+def result(**fields: Any) -> Fields:
+    return turn({"toolResult": {"toolCallId": "c", **fields}}, role="TOOL")
+
+
+def reasoning(**fields: Any) -> Fields:
+    return turn({"reasoning": fields}, role="ASSISTANT")
+
+
+def grammar(**fields: Any) -> Fields:
+    return {"responseFormat": {"grammar": {"syntax": "gbnf", "definition": "root ::= x", **fields}}}
+
+
+HI = turn({"text": "hi"})
+# Each field: a request without it, or with another value, and one with it.
+SAMPLES: dict[str, tuple[Fields, Fields]] = {
+    "messages.role": (HI, turn({"text": "hi"}, role="ASSISTANT")),
+    "messages.name": (HI, turn({"text": "hi"}, name="ann")),
+    "messages.parts.text": (HI, turn({"text": "ho"})),
+    "messages.parts.blob.media_type": (blob(), blob(mediaType="image/jpeg")),
+    "messages.parts.blob.data": (blob(), blob(data="AAI=")),
+    "messages.parts.blob.detail": (blob(), blob(detail="low")),
+    "messages.parts.uri.uri": (uri(), uri(uri="https://x/z")),
+    "messages.parts.uri.media_type": (uri(), uri(mediaType="application/pdf")),
+    "messages.parts.uri.detail": (uri(), uri(detail="high")),
+    "messages.parts.tool_call.id": (call(), call(id="d")),
+    "messages.parts.tool_call.name": (call(), call(name="g")),
+    "messages.parts.tool_call.arguments_json": (call(), call(argumentsJson='{"a":1}')),
+    "messages.parts.tool_result.tool_call_id": (result(), result(toolCallId="d")),
+    "messages.parts.tool_result.text": (result(), result(text="42")),
+    "messages.parts.tool_result.is_error": (result(text="no"), result(text="no", isError=True)),
+    "messages.parts.reasoning.text": (reasoning(), reasoning(text="hm")),
+    "messages.parts.reasoning.signature": (reasoning(text="hm"), reasoning(text="hm", signature="s")),
+    "messages.parts.reasoning.redacted_data": (reasoning(), reasoning(redactedData="x")),
+    "max_output_tokens": (HI, {"maxOutputTokens": 9}),
+    "temperature": (HI, {"temperature": 0}),
+    "top_p": (HI, {"topP": 0.5}),
+    "top_k": (HI, {"topK": 5}),
+    "stop": (HI, {"stop": ["."]}),
+    "seed": (HI, {"seed": 0}),
+    "presence_penalty": (HI, {"presencePenalty": 1}),
+    "frequency_penalty": (HI, {"frequencyPenalty": 1}),
+    "top_logprobs": (HI, {"topLogprobs": 0}),
+    "choice_count": (HI, {"choiceCount": 2}),
+    "tools.name": (HI, tool()),
+    "tools.description": (tool(), tool(description="d")),
+    "tools.parameters_json": (tool(), tool(parametersJson='{"type":"object"}')),
+    "tools.strict": (tool(), tool(strict=False)),
+    "tool_choice.mode": (tool(), tool() | {"toolChoice": {"mode": "TOOL_CHOICE_MODE_REQUIRED"}}),
+    "tool_choice.name": (tool(), tool() | {"toolChoice": {"name": "f"}}),
+    "parallel_tool_calls": (tool(), tool() | {"parallelToolCalls": False}),
+    "response_format.json": (HI, {"responseFormat": {"json": {}}}),
+    "response_format.json_schema.name": (schema(), schema(name="m")),
+    "response_format.json_schema.schema_json": (schema(), schema(schemaJson='{"type":"object"}')),
+    "response_format.json_schema.description": (schema(), schema(description="d")),
+    "response_format.json_schema.strict": (schema(), schema(strict=True)),
+    "response_format.grammar.syntax": (HI, grammar(syntax="lark")),
+    "response_format.grammar.definition": (HI, grammar()),
+    "reasoning.effort": (HI, {"reasoning": {"effort": "low"}}),
+    "reasoning.budget_tokens": (HI, {"reasoning": {"budgetTokens": 2048}}),
+    "service_tier": (HI, {"serviceTier": "flex"}),
+    "end_user_id": (HI, {"endUserId": "u"}),
+    "provider_options": (HI, {"providerOptions": {"min_p": 0.5}}),
+}
+# Fields that say what an API does anyway.
+EXPRESSED_BY_DEFAULT = {
+    ("openai", "response_format.text"),
+    ("anthropic", "response_format.text"),
+    # What this API takes is always guaranteed.
+    ("anthropic", "response_format.json_schema.strict"),
+}
+SAMPLES["response_format.text"] = (HI, {"responseFormat": {"text": {}}})
+
+
+def request(fields: Fields) -> completion_pb2.CompletionRequest:
+    return json_format.ParseDict(HI | fields, completion_pb2.CompletionRequest())
+
+
+def body(api: str, asked: completion_pb2.CompletionRequest) -> Any:
+    limit = asked.max_output_tokens or None
+    if api == "anthropic":
+        return json.loads(anthropic_body.body_of("m", asked, streamed=False, max_output_tokens=limit))
+    return json.loads(openai_body.body_of("m", asked, Dialect(), streamed=False, max_output_tokens=limit))
+
+
+def unsupported(api: str, fields: Fields) -> list[Unsupported]:
+    asked = request(fields)
+    misfits = anthropic_fit.misfits(asked) if api == "anthropic" else openai_fit.misfits(asked, Dialect())
+    return list(misfits)
+
+
+def paths(descriptor: Descriptor, prefix: str = "") -> Iterator[str]:
+    """Every field that holds a value, by its way from the top."""
+    for field in descriptor.fields:
+        kind = field.message_type
+        own = kind is not None and kind.full_name.startswith("headgate.")
+        if kind is not None and own and not kind.GetOptions().map_entry and kind.fields:
+            yield from paths(kind, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
+
+
+def test_every_field_of_a_request_has_a_sample_here() -> None:
+    known = set(paths(completion_pb2.CompletionRequest.DESCRIPTOR))
+    assert known == set(SAMPLES) | OWN
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+@pytest.mark.parametrize("path", SAMPLES)
+def test_a_field_is_in_the_body_or_reported(api: str, path: str) -> None:
+    without, given = SAMPLES[path]
+    reported = [each.field for each in unsupported(api, given)]
+    if reported:
+        plain = ["".join(step.partition("[")[0] for step in each.split(".")) for each in reported]
+        named = "".join(path.split("."))
+        assert any(named.startswith(each) or each.startswith(named) for each in plain)
+    elif (api, path) in EXPRESSED_BY_DEFAULT:
+        return
+    else:
+        assert body(api, request(given)) != body(api, request(without))
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+def test_what_is_reported_comes_with_a_reason(api: str) -> None:
+    for _, given in SAMPLES.values():
+        for misfit in unsupported(api, given):
+            assert len(misfit.reason) > 10
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+@pytest.mark.parametrize("path", sorted(OWN - {"prompt"}))
+def test_headgates_own_fields_stay_at_home(api: str, path: str) -> None:
+    samples: dict[str, Fields] = {
+        "model": {"model": "other"},
+        "labels": {"labels": {"team": "a"}},
+        "fallback_models": {"fallbackModels": ["x"]},
+        "cache.mode": {"cache": {"mode": "CACHE_MODE_ON"}},
+        "cache.ttl": {"cache": {"ttl": "5s"}},
+        "cache.max_age": {"cache": {"maxAge": "5s"}},
+        "cache.semantic": {"cache": {"semantic": True}},
+        "request_id": {"requestId": "r"},
+    }
+    assert unsupported(api, samples[path]) == []
+    assert body(api, request(samples[path])) == body(api, request({}))
+
+
+@pytest.mark.parametrize(
+    ("api", "own"),
+    [("openai", openai_fit.OWN_FIELDS), ("anthropic", anthropic_fit.OWN_FIELDS)],
+)
+def test_provider_options_can_not_replace_what_headgate_sets(api: str, own: frozenset[str]) -> None:
+    for name in own:
+        (misfit,) = unsupported(api, {"providerOptions": {name: 1}})
+        assert misfit.field == f"provider_options.{name}"
+
+
+@pytest.mark.parametrize(
+    ("api", "own"),
+    [("openai", openai_fit.OWN_FIELDS), ("anthropic", anthropic_fit.OWN_FIELDS)],
+)
+def test_every_field_that_a_body_can_hold_is_headgates_own(api: str, own: frozenset[str]) -> None:
+    for path, (_, given) in SAMPLES.items():
+        if path != "provider_options" and not unsupported(api, given):
+            assert set(body(api, request(given))) <= own
+
+
+@pytest.mark.parametrize(
+    ("api", "fields", "field"),
+    [
+        (
+            "openai",
+            turn({"text": "hi"}, {"toolCall": {"id": "c", "name": "f"}}),
+            "messages[0].parts[1].tool_call",
+        ),
+        ("openai", turn({"blob": {"mediaType": "image/png"}}, role="SYSTEM"), "messages[0].parts[0].blob"),
+        ("openai", uri(uri="gs://bucket/x"), "messages[0].parts[0].uri.uri"),
+        ("openai", uri(mediaType="audio/wav"), "messages[0].parts[0].uri"),
+        ("openai", blob(mediaType="video/mp4"), "messages[0].parts[0].blob"),
+        ("openai", blob(mediaType="audio/wav", detail="low"), "messages[0].parts[0].blob.detail"),
+        ("openai", reasoning(redactedData="x"), "messages[0].parts[0].reasoning"),
+        ("openai", tool(parametersJson="[]"), "tools[0].parameters_json"),
+        ("openai", schema(schemaJson="{}{}"), "response_format.json_schema.schema_json"),
+        ("openai", {"topK": 1}, "top_k"),
+        ("openai", grammar(), "response_format.grammar"),
+        ("anthropic", {"temperature": 1.5}, "temperature"),
+        ("anthropic", {"seed": 1}, "seed"),
+        ("anthropic", {"choiceCount": 2}, "choice_count"),
+        ("anthropic", {"reasoning": {"effort": "minimal"}}, "reasoning.effort"),
+        ("anthropic", {"reasoning": {"budgetTokens": 100}}, "reasoning.budget_tokens"),
+        (
+            "anthropic",
+            {"reasoning": {"budgetTokens": 2000}, "maxOutputTokens": 2000},
+            "reasoning.budget_tokens",
+        ),
+        ("anthropic", {"reasoning": {"budgetTokens": 2000, "effort": "none"}}, "reasoning.budget_tokens"),
+        ("anthropic", {"responseFormat": {"json": {}}}, "response_format.json"),
+        ("anthropic", reasoning(text="unsigned"), "messages[0].parts[0].reasoning"),
+        ("anthropic", call(argumentsJson="[1]"), "messages[0].parts[0].tool_call.arguments_json"),
+        ("anthropic", blob(mediaType="text/plain", data="/w=="), "messages[0].parts[0].blob.data"),
+        ("anthropic", blob(mediaType="audio/wav"), "messages[0].parts[0].blob"),
+        ("anthropic", uri(detail="high"), "messages[0].parts[0].uri.detail"),
+    ],
+)
+def test_what_an_api_can_not_express_is_named_to_the_field(api: str, fields: Fields, field: str) -> None:
+    assert [each.field for each in unsupported(api, fields)] == [field]
+
+
+def test_a_server_that_takes_more_than_openai_does_is_asked_for_it() -> None:
+    dialect = Dialect(extensions=frozenset({"top_k", "grammar", "structured_outputs"}))
+    for fields in ({"topK": 1}, grammar(), grammar(syntax="regex")):
+        assert list(openai_fit.misfits(request(fields), dialect)) == []
+
+
+def test_an_ordinary_request_fits_both_apis() -> None:
+    for api in ("openai", "anthropic"):
+        assert unsupported(api, HI) == []
