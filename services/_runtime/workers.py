@@ -1,6 +1,7 @@
 """Several processes that serve one port: started, announced, measured and ended together."""
 
 import asyncio
+import importlib
 import multiprocessing
 import os
 import signal
@@ -55,8 +56,17 @@ class Worker:
 
 def supervise(plan: Plan[Any]) -> int:
     """Serve with `workers` processes until a signal, or until one of them ends: then all end, to be started anew."""
+    plan = replace(plan, compose=_importable(plan.compose))
     with _reserved(plan) as reserved:
         return asyncio.run(_supervise(plan, join_host_port(*reserved.getsockname()[:2])))
+
+
+def _importable(compose: Any) -> Any:
+    """The same function by its module's real name: in a spawned process `__main__` is another module."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if compose.__module__ != "__main__" or spec is None:
+        return compose
+    return getattr(importlib.import_module(spec.name), compose.__name__)
 
 
 async def _supervise(plan: Plan[Any], address: str) -> int:

@@ -3,7 +3,6 @@
 import sys
 import time
 from functools import partial
-from importlib import import_module
 
 from headgate.cache.v1.cache_service_pb2_grpc import add_CacheServiceServicer_to_server
 from services._runtime.authentication import require_internal_token
@@ -68,6 +67,4 @@ def keeps_state_in_process(settings: CacheSettings) -> str | None:
 
 
 if __name__ == "__main__":
-    # A spawned worker looks `compose` up by its module, and `__main__` is another module there.
-    root = import_module("services.cache.__main__")
-    sys.exit(run("cache", CacheSettings, root.compose, single_process=keeps_state_in_process))
+    sys.exit(run("cache", CacheSettings, compose, single_process=keeps_state_in_process))
