@@ -57,7 +57,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     spool_root = shared.data_dir / "spool"
     spool, adopted = open_spool(spool_root, settings.spool_max_bytes)
     if adopted:
-        telemetry.log.info("usage of an earlier process will be booked", records=len(adopted))
+        telemetry.log.info("usage of an earlier process will be booked", records=adopted)
     settlements = Settlements(spool, bank, spool_root / "refused.jsonl", telemetry.log, metrics.refused.inc)
     settlements.start()
     telemetry.registry.register(RouterState(lambda: settlements.depth, health))

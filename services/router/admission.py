@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.common.v1 import cache_status_pb2
@@ -47,27 +49,34 @@ class Admission:
             request must not be admitted can't be reached.
         """
         reserving = self._limits.reserve(self._reservation(run))
-        looking = self._cache.lookup(self._question(run)) if _asks_cache(run.request) else None
-        if looking is not None:
-            await self._look(run, looking)
+        run.reserved = True
+        # A refresh looks too: the key to keep the answer under comes with the look.
+        looking = self._cache.lookup(self._question(run)) if may_keep(run.request) else None
+        hit = None if looking is None else await self._look(run, looking)
         await self._reserve(run, reserving)
-        if run.hit is None:
+        # Only now: a request that the limits refuse is not answered by the cache either.
+        run.hit = hit
+        if hit is None:
             await self._hold(run)
 
-    async def _look(self, run: Run, looking: Awaitable[cache.LookupResponse]) -> None:
+    async def _look(
+        self, run: Run, looking: Awaitable[cache.LookupResponse]
+    ) -> completion_pb2.CachedCompletion | None:
         try:
             found = await looking
+            run.cache_key = found.key
+            if found.status == cache_status_pb2.CACHE_STATUS_MISS or not may_look(run.request):
+                return None
+            run.hit_stored_ns = found.entry.create_time.ToNanoseconds()
+            return completion_pb2.CachedCompletion.FromString(found.entry.value)
         except GatewayError as error:
             # Whatever ails the cache, the request is answered without it.
             self._policy.on_peer_lost("cache" if error.code in _UNREACHABLE else "cache_refused")
-            return
-        run.cache_key = found.key
-        if found.status != cache_status_pb2.CACHE_STATUS_MISS and may_look(run.request):
-            run.hit = completion_pb2.CachedCompletion.FromString(found.entry.value)
-            run.hit_stored_ns = found.entry.create_time.ToNanoseconds()
+        except DecodeError:
+            self._policy.on_peer_lost("cache_refused")
+        return None
 
     async def _reserve(self, run: Run, reserving: Awaitable[ratelimit.ReserveResponse]) -> None:
-        run.reserved = True
         try:
             run.limit_statuses.extend((await reserving).statuses)
         except GatewayError as error:
@@ -144,11 +153,6 @@ class Admission:
             max_output_tokens=asked * max(1, run.request.choice_count),
             labels=run.request.labels,
         )
-
-
-def _asks_cache(request: completion_pb2.CompletionRequest) -> bool:
-    # A refresh looks too: the key to keep the answer under comes with the look.
-    return may_keep(request)
 
 
 def limit_headers(statuses: list[ratelimit.LimitStatus]) -> list[tuple[str, str]]:

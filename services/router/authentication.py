@@ -71,11 +71,16 @@ class KeyAuthentication:
         """One call to billing for all requests that present the same key at once."""
         task = self._resolving.get(digest)
         if task is None:
-            task = asyncio.ensure_future(self._accounts.resolve(token))
+            task = asyncio.ensure_future(self._ask(token))
             self._resolving[digest] = task
             task.add_done_callback(lambda _: self._resolving.pop(digest, None))
         # A caller that goes away must not take the others' answer with it.
         return await asyncio.shield(task)
+
+    async def _ask(self, token: str) -> Principal:
+        # Whoever asks first may have little time left; the others that wait for the answer have their own.
+        context.detach()
+        return await self._accounts.resolve(token)
 
     def _stale(self, known: _Known | None, error: GatewayError) -> _Known:
         if known is not None and self._now() < known.usable_until and isinstance(known.verdict, Principal):

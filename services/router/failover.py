@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from headgate.common.v1 import cache_status_pb2
+from headgate.common.v1 import cache_status_pb2, outcome_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime import semconv
 from services._runtime.errors import FieldViolation, GatewayError
@@ -69,7 +69,7 @@ class Failover:
                     break
             except BaseException:
                 # Stopped, or the process ends: no verdict on the target.
-                leg.stop(run.stop_outcome, self._clock.epoch_ns())
+                leg.stop(run.stop_outcome or outcome_pb2.OUTCOME_FAILED, self._clock.epoch_ns())
                 self._health[target.target_id].abandon(self._clock.monotonic())
                 raise
             else:

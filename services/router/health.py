@@ -84,7 +84,9 @@ class TargetHealth:
         self.in_flight -= 1
         self.consecutive_failures += 1
         probed = self.state is State.HALF_OPEN
-        if probed or self.consecutive_failures >= FAILURES_TO_OPEN:
+        # What was sent before the breaker opened says nothing of the probe: it does not lengthen the rest.
+        broken = self.state is State.HEALTHY and self.consecutive_failures >= FAILURES_TO_OPEN
+        if probed or broken:
             self._become(State.OPEN, error.message, now, now + self._rest_seconds)
             self._rest_seconds = min(MAX_REST_SECONDS, self._rest_seconds * 2)
 

@@ -123,9 +123,10 @@ class Pipeline:
         finally:
             # The caller's deadline must not cut settlement short.
             context.detach()
-            await self._settle(run)
-            self._runs.discard(run)
-            self._in_flight.leave(run.principal.caller.organization_id, run.request)
+            try:
+                await self._settle(run)
+            finally:
+                self._runs.discard(run)
 
     async def _answer(self, run: Run) -> None:
         await self._admission.admit(run)
@@ -157,9 +158,11 @@ class Pipeline:
         try:
             await self._book(run)
         finally:
+            # Before the caller hears of the end: it may use its request_id again at once.
+            self._in_flight.leave(run.principal.caller.organization_id, run.request)
             run.end(_finished(run) if run.error is None else None)
             self._observer.ended(run, self._clock.monotonic() - run.started_at)
-        await self._tell(charging, "ratelimit")
+            await self._tell(charging, "ratelimit")
         await self._keep_answer(run)
 
     async def _book(self, run: Run) -> None:
@@ -221,7 +224,10 @@ class Pipeline:
             return
         if run.hit is not None or not is_worth_keeping(run.request, run.outcome, run.kept):
             return
-        leg = run.legs[-1]
+        leg, named = run.legs[-1], run.plan.targets[0]
+        if (leg.target.billed_as, leg.target.model) != (named.billed_as, named.model):
+            # The key names the model that was asked first; another's answer is not its answer.
+            return
         answer = completion_pb2.CachedCompletion(
             events=coalesce(run.kept),
             served_model=leg.target.model,

@@ -71,11 +71,12 @@ class Run:
         """End the run early, and settle it; without effect when it has ended.
 
         An upstream call that streams is closed at once; one that does not may run on for `linger_seconds`, so that its
-        usage becomes known. Calls to peers are short and are always awaited, so that what they took is known.
+        usage becomes known, unless it is stopped again without. Calls to peers are short and are always awaited, so that
+        what they took is known.
         """
-        if self.stop_outcome or self.task is None or self.task.done():
+        if self.task is None or self.task.done():
             return
-        self.stop_outcome = outcome
+        self.stop_outcome = self.stop_outcome or outcome
         if linger_seconds and not self.streamed:
             asyncio.get_running_loop().call_later(linger_seconds, self._interrupt)
         else:
@@ -83,6 +84,7 @@ class Run:
 
     def _interrupt(self) -> None:
         if self._interruptible and self.task is not None:
+            self._interruptible = False
             self.task.cancel()
 
     # The pump's side.

@@ -26,6 +26,7 @@ from services.router.health import State, TargetHealth
 from services.router.pipeline import Pipeline, headers_of
 from services.router.run import Run
 
+_DEADLINE_SLACK_SECONDS = 0.05
 _STATES = {
     State.HEALTHY: router_service_pb2.TARGET_STATE_HEALTHY,
     State.OPEN: router_service_pb2.TARGET_STATE_OPEN,
@@ -167,7 +168,8 @@ def _not_implemented(rpc: str) -> NotImplementedYetError:
 
 def _why() -> outcome_pb2.Outcome.ValueType:
     remaining = request_context.current().remaining_seconds(time.monotonic())
-    if remaining is not None and remaining <= 0:
+    # The client's clock starts earlier, so its cancel at the deadline comes a little before our own deadline.
+    if remaining is not None and remaining <= _DEADLINE_SLACK_SECONDS:
         return outcome_pb2.OUTCOME_DEADLINE_EXCEEDED
     return outcome_pb2.OUTCOME_CANCELLED
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,23 +64,17 @@ class Settlements:
             self._replayer.cancel()
             await asyncio.wait([self._replayer])
         await self._replay()
-        await asyncio.to_thread(self._spool.sync)
+        await self._harden()
         self._spool.close()
 
     async def capture(self, request: billing.CaptureRequest) -> billing.CaptureResponse | None:
-        """Book usage. When this has started, the usage is kept; None means that billing has not answered yet.
-
-        :raises OSError: the disk refused to keep it.
-        """
+        """Book usage. When this has started, the usage is kept; None means that billing has not answered yet."""
         number = self._spool.append(_CAPTURE + request.SerializeToString())
         response: billing.CaptureResponse | None = await self._deliver(number, request)
         return response
 
     async def void(self, hold_id: str) -> None:
-        """End a hold without usage.
-
-        :raises OSError: the disk refused to keep the order.
-        """
+        """End a hold without usage; kept and delivered as a capture is."""
         request = billing.VoidRequest(hold_id=hold_id)
         await self._deliver(self._spool.append(_VOID + request.SerializeToString()), request)
 
@@ -88,8 +83,7 @@ class Settlements:
         try:
             response = await self._send(request)
         except GatewayError as error:
-            if error.code not in _TRANSIENT:
-                self._set_aside(request, error)
+            if error.code not in _TRANSIENT and self._set_aside(request, error):
                 self._spool.acknowledge(number)
             return None
         finally:
@@ -102,41 +96,53 @@ class Settlements:
             return await self._billing.capture(request)
         return await self._billing.void(request)
 
-    def _set_aside(self, request: Any, error: GatewayError) -> None:
+    def _set_aside(self, request: Any, error: GatewayError) -> bool:
+        """Whether it was written for a person to see; if not it stays in the spool."""
         line = {
             "reason": error.reason,
             "message": error.message,
             "request": json_format.MessageToDict(request),
         }
-        with self._refused_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self._refused_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as problem:
+            self._log.error("refused usage can't be set aside", problem=str(problem), reason=error.reason)
+            return False
         self._on_refused()
         self._log.error("billing refused usage", reason=error.reason, kept_in=str(self._refused_file))
+        return True
 
     async def _replay_for_ever(self) -> None:
         backoff = _IDLE_SECONDS
         while True:
             await asyncio.sleep(backoff)
-            await self._sync()
+            await self._harden()
             delivered = await self._replay()
             backoff = _IDLE_SECONDS if delivered else min(_MAX_BACKOFF_SECONDS, backoff * 2)
 
-    async def _sync(self) -> None:
-        if self._spool.depth:
-            await asyncio.to_thread(self._spool.sync)
+    async def _harden(self) -> None:
+        """Bring what is kept to the disk, as far as the disk works."""
+        try:
+            self._spool.retry()
+            if (sync := self._spool.pending_sync()) is not None:
+                await asyncio.to_thread(sync)
+        except OSError as problem:
+            self._log.error(
+                "the spool's disk fails; no requests are admitted until it works", problem=str(problem)
+            )
 
     async def _replay(self) -> bool:
         """Deliver what nobody is delivering, oldest first; False when billing still can't be reached."""
         while waiting := self._waiting():
-            before = self._spool.depth
             await asyncio.gather(*(self._deliver(number, _parse(payload)) for number, payload in waiting))
-            if self._spool.depth >= before:
+            if any(self._spool.keeps(number) for number, _ in waiting):
                 return False
         return True
 
     def _waiting(self) -> list[tuple[int, bytes]]:
         kept = self._spool.unacknowledged()
-        return [entry for entry in kept if entry[0] not in self._delivering][:_REPLAY_BATCH]
+        return list(islice((entry for entry in kept if entry[0] not in self._delivering), _REPLAY_BATCH))
 
 
 def _parse(payload: bytes) -> Any:
