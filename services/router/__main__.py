@@ -49,9 +49,11 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         for address in (settings.ratelimit_address, settings.cache_address, settings.billing_address)
     ]
     timeout = settings.peer_timeout_seconds
-    limits = GrpcRateLimit(channels[0], Caller(shared.internal_token), timeout)
-    cached = GrpcCache(channels[1], Caller(shared.internal_token), timeout)
-    bank = GrpcBilling(channels[2], Caller(shared.internal_token), timeout)
+    limits = GrpcRateLimit(
+        channels[0], Caller(shared.internal_token), timeout, telemetry.batches.of("ratelimit")
+    )
+    cached = GrpcCache(channels[1], Caller(shared.internal_token), timeout, telemetry.batches.of("cache"))
+    bank = GrpcBilling(channels[2], Caller(shared.internal_token), timeout, telemetry.batches.of("billing"))
     accounts = GrpcAccounts(channels[2], Caller(shared.internal_token), timeout)
 
     spool_root = shared.data_dir / "spool"

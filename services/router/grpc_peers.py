@@ -18,13 +18,22 @@ from services._runtime.errors import GatewayError
 from services._runtime.status import from_status
 from services.router.peers import Principal
 
+OnDeparture = Callable[[int, int], None]
+"""Told the size of each batch that leaves, and how many calls stay queued."""
+
 
 class GrpcRateLimit:
     """`RateLimit` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        caller: Caller,
+        timeout_seconds: float,
+        on_departure: OnDeparture,
+    ) -> None:
         stub = ratelimit_service_pb2_grpc.RateLimitServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds)
+        batch = _batcher_for(caller, timeout_seconds, on_departure)
         self._reserve = batch(stub.BatchReserve, ratelimit.BatchReserveRequest)
         self._settle = batch(stub.BatchSettle, ratelimit.BatchSettleRequest)
         self._release = _single(caller, stub.Release, timeout_seconds)
@@ -42,9 +51,15 @@ class GrpcRateLimit:
 class GrpcCache:
     """`Cache` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        caller: Caller,
+        timeout_seconds: float,
+        on_departure: OnDeparture,
+    ) -> None:
         stub = cache_service_pb2_grpc.CacheServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds)
+        batch = _batcher_for(caller, timeout_seconds, on_departure)
         self._lookup = batch(stub.BatchLookup, cache.BatchLookupRequest)
         self._store = batch(stub.BatchStore, cache.BatchStoreRequest)
 
@@ -58,9 +73,15 @@ class GrpcCache:
 class GrpcBilling:
     """`Billing` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        caller: Caller,
+        timeout_seconds: float,
+        on_departure: OnDeparture,
+    ) -> None:
         stub = billing_service_pb2_grpc.BillingServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds)
+        batch = _batcher_for(caller, timeout_seconds, on_departure)
         self._authorize = batch(stub.BatchAuthorize, billing.BatchAuthorizeRequest)
         self._capture = batch(stub.BatchCapture, billing.BatchCaptureRequest)
         self._void = _single(caller, stub.Void, timeout_seconds)
@@ -88,7 +109,7 @@ class GrpcAccounts:
 
 
 def _batcher_for(
-    caller: Caller, timeout_seconds: float
+    caller: Caller, timeout_seconds: float, on_departure: OnDeparture
 ) -> Callable[[Any, Callable[..., Any]], PacedBatcher[Any, Any]]:
     def batcher(method: Any, make_request: Callable[..., Any]) -> PacedBatcher[Any, Any]:
         async def send(requests: list[Any]) -> Sequence[Any]:
@@ -96,7 +117,7 @@ def _batcher_for(
             response = await caller.call(method, batch, timeout_seconds=timeout_seconds)
             return [_unpack(result) for result in response.results]
 
-        return PacedBatcher(send)
+        return PacedBatcher(send, on_departure=on_departure)
 
     return batcher
 
