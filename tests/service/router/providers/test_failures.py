@@ -115,7 +115,7 @@ async def test_a_stream_that_falls_silent_times_out_and_keeps_what_came(
 async def test_a_slow_consumer_is_not_a_silent_provider(built: Build, simulator_url: str, api: str) -> None:
     provider = built(api, simulator_url, between_tokens_timeout_seconds=0.2, first_token_timeout_seconds=0.3)
     words = 0
-    async for chunk in ask(provider, model="sim-small@tokens=4,gap=30ms"):
+    async for chunk in ask(provider, model="sim-small@tokens=4,gap=150ms"):
         words += chunk.output_pieces
         await asyncio.sleep(0.4)
     assert words == 4

@@ -17,28 +17,30 @@ from tests.service.router.providers.conftest import Build
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
 
+class Heard(list[bytes]):
+    """The requests, and over how many connections they came."""
+
+    connections = 0
+
+
 @asynccontextmanager
-async def saying(*writes: bytes | float, close: bool = True) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def saying(*writes: bytes | float, close: bool = True) -> AsyncIterator[tuple[str, Heard]]:
     """A server that answers every request with these writes; a number is a pause in seconds."""
-    requests: list[bytes] = []
+    heard = Heard()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.connections += 1
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line.partition(b":")[2])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length")
-            )
-            requests.append(head + await reader.readexactly(length))
-            for write in writes:
-                if isinstance(write, bytes):
-                    writer.write(write)
-                    await writer.drain()
-                else:
-                    await asyncio.sleep(write)
-            if not close:
-                await reader.read()
+            while True:
+                heard.append(await _request(reader))
+                for write in writes:
+                    if isinstance(write, bytes):
+                        writer.write(write)
+                        await writer.drain()
+                    else:
+                        await asyncio.sleep(write)
+                if close:
+                    break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -46,7 +48,14 @@ async def saying(*writes: bytes | float, close: bool = True) -> AsyncIterator[tu
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", requests
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", heard
+
+
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length"))
+    return head + await reader.readexactly(length)
 
 
 def chunk(**choice: object) -> bytes:
@@ -126,6 +135,20 @@ async def test_a_whole_answer_that_stops_half_way_times_out(built: Build, api: s
         got = await answer(ask(provider, streamed=False))
     assert got.failure is not None
     assert got.failure.message == "no whole answer within 0.2 s"
+
+
+async def test_an_end_that_comes_a_little_later_keeps_the_connection(built: Build) -> None:
+    body = HI + STOP + DONE
+    head = EVENTS + b"transfer-encoding: chunked\r\n\r\n"
+    async with saying(head + b"%x\r\n%b\r\n" % (len(body), body), 0.01, b"0\r\n\r\n", close=False) as (
+        url,
+        heard,
+    ):
+        provider = built("openai", url)
+        for _ in range(3):
+            assert (await answer(ask(provider))).failure is None
+    assert len(heard) == 3
+    assert heard.connections == 1
 
 
 async def test_an_end_that_the_connection_does_not_show_closes_it_soon(built: Build) -> None:
