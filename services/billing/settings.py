@@ -17,9 +17,7 @@ _LEAST_PEPPER_CHARACTERS = 16
 @dataclass(frozen=True, kw_only=True)
 class BillingSettings(ProcessSettings):
     listen: str = setting("127.0.0.1:50054", "host:port of gRPC; port 0 takes a free one")
-    metrics_listen: str = setting(
-        "127.0.0.1:9467", "host:port of the Prometheus endpoint; empty turns it off"
-    )
+    metrics_listen: str = setting("127.0.0.1:9467", "host:port of the Prometheus endpoint, or `off`")
     store: Secret | None = setting(None, f"{_STORE_FORMS}; absent: sqlite, billing.db in the data directory")
     store_connections: int = setting(5, "connections to PostgreSQL at most", minimum=1, maximum=100)
     key_pepper: Secret | None = setting(

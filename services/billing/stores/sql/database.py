@@ -175,8 +175,9 @@ def _translated(error: Exception) -> Exception:
 
 
 def _is_defect(error: DBAPIError) -> bool:
-    # Classes of SQLSTATE: 22 data, 23 integrity, 42 no such table or column. SQLite tells by the kind of exception.
-    return _state(error)[:2] in {"22", "23", "42"} or isinstance(
+    # Classes of SQLSTATE: 22 data, 23 integrity, 42 no such table or column, P0 a trigger's refusal. SQLite tells by
+    # the kind of exception.
+    return _state(error)[:2] in {"22", "23", "42", "P0"} or isinstance(
         error, (DataError, IntegrityError, ProgrammingError)
     )
 
