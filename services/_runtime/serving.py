@@ -99,7 +99,7 @@ async def serve(
 
 
 async def _serve_metrics(plan: Plan[Any], telemetry: Telemetry, ending: AsyncExitStack) -> str:
-    if not plan.settings.metrics_listen:
+    if not plan.settings.serves_metrics:
         return ""
     return await start_metrics(plan, MetricsEndpoint(exposition_of(telemetry.registry)), ending)
 

@@ -34,7 +34,7 @@ class ProcessSettings:
     """Extended by each service's settings, read under `HEADGATE_<SERVICE>_`."""
 
     listen: str = setting("127.0.0.1:0", "host:port of gRPC; port 0 takes a free one")
-    metrics_listen: str = setting("", "host:port of the Prometheus endpoint; empty turns it off")
+    metrics_listen: str = setting("off", "host:port of the Prometheus endpoint, or `off`")
     workers: int = setting(1, "processes that share the port", minimum=1, maximum=256)
     drain_seconds: float = setting(30.0, "how long running calls may go on after SIGTERM", minimum=0)
     lame_duck_seconds: float = setting(
@@ -56,6 +56,10 @@ class ProcessSettings:
     trace_sample_ratio: float = setting(
         1.0, "share of the traces begun here that are recorded", minimum=0, maximum=1
     )
+
+    @property
+    def serves_metrics(self) -> bool:
+        return self.metrics_listen != "off"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,15 +62,18 @@ def supervise(plan: Plan[Any]) -> int:
 
 
 def _importable(compose: Any) -> Any:
-    """The same function by its module's real name: in a spawned process `__main__` is another module."""
+    """The same function by a name that a spawned process knows.
+
+    Such a process loads the parent's main module anew, but not one that is a package's `__main__`.
+    """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if compose.__module__ != "__main__" or spec is None:
+    if compose.__module__ != "__main__" or spec is None or not spec.name.endswith(".__main__"):
         return compose
     return getattr(importlib.import_module(spec.name), compose.__name__)
 
 
 async def _supervise(plan: Plan[Any], address: str) -> int:
-    metrics_listen = "127.0.0.1:0" if plan.settings.metrics_listen else ""
+    metrics_listen = "127.0.0.1:0" if plan.settings.serves_metrics else "off"
     settings = replace(plan.settings, listen=address, port_file=None, metrics_listen=metrics_listen)
     workers = [Worker(replace(plan, settings=settings), index) for index in range(plan.settings.workers)]
     stop = stop_on_signals((signal.SIGTERM, signal.SIGINT), at_once=lambda number: _kill(workers, number))
@@ -96,7 +99,7 @@ async def _announce_when_ready(
     if len(ready) < len(workers):
         return
     metrics = ""
-    if plan.settings.metrics_listen:
+    if plan.settings.serves_metrics:
         endpoint = MetricsEndpoint(merged_exposition([addresses.metrics for addresses in ready]))
         metrics = await start_metrics(plan, endpoint, ending)
     announce(plan, Addresses(address, metrics), [worker.process.pid or 0 for worker in workers])

@@ -14,9 +14,7 @@ _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 @dataclass(frozen=True, kw_only=True)
 class CacheSettings(ProcessSettings):
     listen: str = setting("127.0.0.1:50052", "host:port of gRPC; port 0 takes a free one")
-    metrics_listen: str = setting(
-        "127.0.0.1:9465", "host:port of the Prometheus endpoint; empty turns it off"
-    )
+    metrics_listen: str = setting("127.0.0.1:9465", "host:port of the Prometheus endpoint, or `off`")
     store: str = setting("memory", "where entries are kept: memory, or redis://host:port/db")
     store_timeout_seconds: float = setting(
         0.25, "how long Redis may take to connect or answer", minimum=0.001

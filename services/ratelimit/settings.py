@@ -10,9 +10,7 @@ MEMORY = "memory"
 @dataclass(frozen=True, kw_only=True)
 class RateLimitSettings(ProcessSettings):
     listen: str = setting("127.0.0.1:50053", "host:port of gRPC; port 0 takes a free one")
-    metrics_listen: str = setting(
-        "127.0.0.1:9466", "host:port of the Prometheus endpoint; empty turns it off"
-    )
+    metrics_listen: str = setting("127.0.0.1:9466", "host:port of the Prometheus endpoint, or `off`")
     store: str = setting(MEMORY, "memory, or the URL of a Redis, such as redis://127.0.0.1:6379/0")
     store_timeout_seconds: float = setting(
         0.1, "how long Redis may take to answer", minimum=0.001, maximum=10

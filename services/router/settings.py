@@ -12,9 +12,7 @@ class RouterSettings(ProcessSettings):
     """What an operator can set of a router process."""
 
     listen: str = setting("127.0.0.1:50051", "host:port of gRPC; port 0 takes a free one")
-    metrics_listen: str = setting(
-        "127.0.0.1:9464", "host:port of the Prometheus endpoint; empty turns it off"
-    )
+    metrics_listen: str = setting("127.0.0.1:9464", "host:port of the Prometheus endpoint, or `off`")
     # Prompts of up to 20 MiB are judged by the contract's rules, which name the field; only far larger messages are cut off.
     max_message_bytes: int = setting(32 * 1024 * 1024, "largest message received or sent", minimum=4096)
 

@@ -48,7 +48,7 @@ async def test_several_workers_on_redis_share_a_port_and_their_entries(
         STORE_TIMEOUT_SECONDS="5",
         KEY_SECRET="a secret of the test",
         LISTEN="127.0.0.1:0",
-        METRICS_LISTEN="",
+        METRICS_LISTEN="off",
         PORT_FILE=str(port_file),
         LAME_DUCK_SECONDS="0",
     )
