@@ -10,6 +10,7 @@ from services.router.providers import exchange
 from services.router.providers.anthropic_answer import AnthropicReader
 from services.router.providers.anthropic_body import body_of, count_body_of
 from services.router.providers.anthropic_fit import misfits
+from services.router.providers.json_text import UNREADABLE
 from services.router.providers.pool import Pool
 
 VERSION = "2023-06-01"
@@ -53,7 +54,7 @@ class AnthropicProvider:
         body = await exchange.fetch(self._pool, self._count_url, count_body_of(model, request), "", seconds)
         try:
             return _COUNTS.decode(body).input_tokens
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise exchange.malformed("a count that is not the protocol's", error) from None
 
     async def warm_up(self) -> None:

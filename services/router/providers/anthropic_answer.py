@@ -1,9 +1,9 @@
 """Reads answers of Anthropic's Messages API, streamed and whole."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from headgate.chat.v1 import message_pb2
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
@@ -14,6 +14,7 @@ from services.router.provider import Chunk, ProviderError
 from services.router.providers.deltas import Deltas
 from services.router.providers.exchange import interrupted, malformed
 from services.router.providers.failures import from_event
+from services.router.providers.json_text import UNREADABLE
 
 FINISH_REASONS = {
     "end_turn": FinishReason.FINISH_REASON_STOP,
@@ -23,21 +24,22 @@ FINISH_REASONS = {
     "tool_use": FinishReason.FINISH_REASON_TOOL_CALLS,
     "refusal": FinishReason.FINISH_REASON_REFUSAL,
 }
+Count = Annotated[int, Meta(ge=0, le=10**12)]
 _EMPTY_INPUT = msgspec.Raw(b"{}")
 _CHARACTERS_PER_TOKEN = 4
 
 
 class OutputDetails(Struct, gc=False):
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class Usage(Struct, gc=False):
     """Totals so far; an event that leaves a count out leaves it as it was."""
 
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
     output_tokens_details: OutputDetails | None = None
 
 
@@ -105,7 +107,7 @@ class AnthropicReader:
         try:
             for event in events:
                 self._take(_EVENTS.decode(event), deltas)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self.failure = malformed("an event that is not the protocol's", error)
         except ProviderError as error:
             self.failure = error
@@ -119,7 +121,7 @@ class AnthropicReader:
     def read_body(self, body: bytes) -> Chunk:
         try:
             message = _BODIES.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         if message.error is not None:
             raise from_event(message.error, self._secret)

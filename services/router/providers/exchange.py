@@ -25,7 +25,7 @@ class AnswerReader(Protocol):
     """Why the last event could not be read, or the error that it reported; the events before it are valid."""
 
     def read_events(self, events: list[bytes]) -> Chunk | None:
-        """What the events bring; None when they are only signs of life. Stops at a failure."""
+        """What the events bring, perhaps nothing yet; None when they are only pings. Stops at a failure."""
 
     def end_of_stream(self) -> None:
         """:raises ProviderError: the stream ended before the answer was whole"""
@@ -56,7 +56,8 @@ async def stream(
             chunk = reader.read_events(_events(parser, read))
             if chunk is not None:
                 begun = begun or chunk.output_pieces > 0
-                yield chunk
+                if chunk.events or chunk.usage is not None:
+                    yield chunk
                 if begun:
                     answer.expect_within(timeouts.between_tokens, gap)
             if reader.failure is not None:

@@ -11,6 +11,7 @@ import msgspec
 
 from services._runtime.environment import Secret
 from services.router.provider import FailureKind, ProviderError
+from services.router.providers.json_text import UNREADABLE
 
 _LONGEST_MESSAGE = 500
 _TOO_MANY_REQUESTS = 429
@@ -91,7 +92,7 @@ def from_event(error: Any, secret: Secret | None) -> ProviderError:
 def read_error(body: bytes) -> ErrorBody:
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ErrorBody()
     if not isinstance(decoded, dict):
         return ErrorBody()

@@ -1,9 +1,11 @@
-"""JSON that callers give as text, put into a request body unparsed but checked."""
+"""JSON from elsewhere: what can be wrong with it, and how it goes into a request body unparsed but checked."""
 
 import msgspec
 
 from services.router.provider import FailureKind, ProviderError
 
+# Everything that decoding text from elsewhere can raise; nesting without end is the last of them.
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 NO_OBJECT = "it is not a JSON object"
 
@@ -14,7 +16,7 @@ def is_object(text: str) -> bool:
         return False
     try:
         _RAW.decode(text.encode())
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except UNREADABLE:
         return False
     return True
 

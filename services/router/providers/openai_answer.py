@@ -1,9 +1,9 @@
 """Reads answers of OpenAI-compatible servers, streamed and whole."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
@@ -13,6 +13,7 @@ from services.router.provider import Chunk, ProviderError
 from services.router.providers.deltas import Deltas
 from services.router.providers.exchange import interrupted, malformed
 from services.router.providers.failures import from_event
+from services.router.providers.json_text import UNREADABLE
 
 _DONE = b"[DONE]"
 _CHARACTERS_PER_TOKEN = 4
@@ -26,6 +27,9 @@ FINISH_REASONS = {
     "function_call": FinishReason.FINISH_REASON_TOOL_CALLS,
     "content_filter": FinishReason.FINISH_REASON_CONTENT_FILTER,
 }
+
+
+Count = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class Function(Struct, gc=False):
@@ -70,18 +74,18 @@ class Choice(Struct, gc=False):
 
 
 class PromptDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
 
 
 class CompletionDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class Usage(Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
@@ -103,7 +107,7 @@ def to_usage(usage: Usage) -> usage_pb2.TokenUsage:
     cached = (prompt.cached_tokens if prompt else 0) or 0
     written = (prompt.cache_write_tokens if prompt else 0) or 0
     reasoning = (completion.reasoning_tokens if completion else 0) or 0
-    inputs, outputs = usage.prompt_tokens, usage.completion_tokens or 0
+    inputs, outputs = usage.prompt_tokens or 0, usage.completion_tokens or 0
     # Some count reasoning beside the completion; their total gives them away.
     if reasoning > outputs or (reasoning and usage.total_tokens == inputs + outputs + reasoning):
         outputs += reasoning
@@ -141,7 +145,7 @@ class OpenAiReader:
                 answer = _ANSWERS.decode(event)
                 self._take(answer, deltas)
                 usage = answer.usage or usage
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self.failure = malformed("an event that is not the protocol's", error)
         except ProviderError as error:
             self.failure = error
@@ -155,7 +159,7 @@ class OpenAiReader:
     def read_body(self, body: bytes) -> Chunk:
         try:
             answer = _ANSWERS.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         deltas = Deltas()
         self._take(answer, deltas)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import aiohttp
 from aiohttp import hdrs
-from multidict import CIMultiDict
 from yarl import URL
 
 from services._runtime.environment import Secret
@@ -18,7 +17,6 @@ _DNS_TTL_SECONDS = 30
 _LARGEST_ERROR_BYTES = 64 * 1024
 _OK = 200
 _REDIRECT = range(300, 400)
-_SKIPPED = (hdrs.ACCEPT, hdrs.USER_AGENT, hdrs.ACCEPT_ENCODING)
 
 
 class Pool:
@@ -64,7 +62,10 @@ class Pool:
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._opened().post(
-                    url, data=body, headers=self._headers_of(request_id), allow_redirects=False
+                    url,
+                    data=body,
+                    headers={"x-request-id": request_id} if request_id else None,
+                    allow_redirects=False,
                 )
                 if response.status != _OK:
                     raise await self._refusal(response)
@@ -84,9 +85,7 @@ class Pool:
     async def warm_up(self, path: str) -> None:
         try:
             async with asyncio.timeout(self.timeouts.connect):
-                async with self._opened().get(
-                    self.url(path), headers=self._headers, allow_redirects=False
-                ) as response:
+                async with self._opened().get(self.url(path), allow_redirects=False) as response:
                     await response.read()
         except (aiohttp.ClientError, OSError):
             return
@@ -95,12 +94,6 @@ class Pool:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    def _headers_of(self, request_id: str) -> CIMultiDict[str]:
-        headers = CIMultiDict(self._headers)
-        if request_id:
-            headers["x-request-id"] = request_id
-        return headers
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -117,23 +110,31 @@ class Pool:
         connect = self.timeouts.connect
         return aiohttp.ClientSession(
             connector=connector,
+            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_SKIPPED,
             timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
             trust_env=False,
         )
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ProviderError:
         try:
-            body = await response.content.read(_LARGEST_ERROR_BYTES)
+            body = await _bounded(response.content)
         except aiohttp.ClientError:
             body = b""
         finally:
-            response.close() if not response.content.at_eof() else response.release()
+            # With its body read the connection is back in the pool already; otherwise this closes it.
+            response.close()
         if response.status in _REDIRECT:
             message = f"HTTP {response.status}: a redirect, which is not followed; base_url must be the address itself"
             return ProviderError(FailureKind.MALFORMED, message, http_status=response.status)
         return from_refusal(response.status, response.headers, body, self.secret)
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    body = b""
+    while len(body) < _LARGEST_ERROR_BYTES and (part := await content.readany()):
+        body += part
+    return body[:_LARGEST_ERROR_BYTES]
 
 
 def _reason(error: Exception) -> str:

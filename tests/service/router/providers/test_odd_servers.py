@@ -175,6 +175,18 @@ async def test_a_provider_that_echoes_the_key_does_not_spread_it(built: Build, a
     assert b"sk-very-secret" in requests[0]
 
 
+async def test_a_refusal_that_arrives_in_pieces_is_read_whole(built: Build, api: str) -> None:
+    whole = refusal(400, b'{"error":{"message":"prompt is too long"}}')
+    pieces = (whole[:-30], 0.02, whole[-30:-10], 0.02, whole[-10:])
+    async with saying(*pieces, close=False) as (url, heard):
+        provider = built(api, url)
+        for _ in range(2):
+            got = await answer(ask(provider))
+            assert got.failure is not None
+            assert got.failure.kind is FailureKind.CONTEXT_LENGTH
+    assert heard.connections == 1
+
+
 async def test_a_refusal_of_any_length_is_told_in_bounded_words(built: Build, api: str) -> None:
     async with saying(refusal(400, b"<p>no</p>\n" * 100_000)) as (url, _):
         got = await answer(ask(built(api, url)))

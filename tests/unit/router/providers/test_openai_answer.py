@@ -105,6 +105,8 @@ def test_stop_after_a_refusal_is_a_refusal_and_after_a_call_a_call() -> None:
     [
         b"",
         b"nonsense",
+        b'{"other":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"choices":[],"usage":{"prompt_tokens":-1}}',
         b"[]",
         b"null",
         b'{"choices":[]}',

@@ -202,7 +202,9 @@ def test_calls_and_their_results() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ['{}, "model": "other"', "[]", "{", "null", "nonsense", '{"a":1} {}'])
+@pytest.mark.parametrize(
+    "text", ['{}, "model": "other"', "[]", "{", "null", "nonsense", '{"a":1} {}', '{"a":' * 100_000]
+)
 def test_text_that_is_not_one_json_object_never_reaches_a_body(text: str) -> None:
     with pytest.raises(ProviderError) as caught:
         body(request(tools=[{"name": "f", "parametersJson": text}]))
