@@ -37,7 +37,7 @@ async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry
     section = read_section(shared.config, "ratelimit", RateLimitSection)
     buckets, limits = _stores(settings)
     book = LimitBook(limits, [declared.limit() for declared in section.limits])
-    await book.refresh()
+    await book.refresh_or_keep(telemetry.log)
     following = asyncio.create_task(book.follow(settings.refresh_seconds, telemetry.log))
     metrics = LimiterMetrics(telemetry.registry)
     limiter = Limiter(book, buckets, metrics, settings.reservation_ttl_seconds * _US)

@@ -21,7 +21,7 @@ _PAGE_SIZE = 100
 
 
 class LimitBook:
-    """`table` is what binds requests; another replica's change reaches it with `follow` within its interval.
+    """What `table` holds binds requests; another replica's change reaches it with `follow` within its interval.
 
     A limit that the file declares hides one of the same id in the store.
     """
@@ -31,26 +31,43 @@ class LimitBook:
         self._declared = {limit.limit_id: limit for limit in declared}
         self._version = -1
         self._reading = asyncio.Lock()
-        self.table = LimitTable(self._declared.values())
+        self._answering = True
+        self._table: LimitTable | None = None
+
+    @property
+    def table(self) -> LimitTable:
+        """The limits as they were last seen.
+
+        :raises StoreUnavailableError: they have never been: admitting by those of the file alone could admit too much.
+        """
+        if self._table is None:
+            raise StoreUnavailableError("the limits have not been read yet")
+        return self._table
 
     async def refresh(self) -> None:
-        """Read the store's limits when they have changed."""
+        """Read the store's limits when they have changed.
+
+        :raises StoreUnavailableError: the store does not answer.
+        """
         if await self._store.version() != self._version:
             await self._read()
 
     async def follow(self, interval_seconds: float, log: Any) -> None:
-        """Refresh for ever. While the store does not answer, the limits stay as they were last seen."""
-        away = False
+        """Refresh for ever."""
         while True:
             await asyncio.sleep(interval_seconds)
-            try:
-                await self.refresh()
-            except StoreUnavailableError as error:
-                if not away:
-                    log.warning("limits are not refreshed", error=error.message)
-                away = True
-            else:
-                away = False
+            await self.refresh_or_keep(log)
+
+    async def refresh_or_keep(self, log: Any) -> None:
+        """Refresh; while the store does not answer, the limits stay as they were last seen."""
+        try:
+            await self.refresh()
+        except StoreUnavailableError as error:
+            if self._answering:
+                log.warning("limits are not refreshed", error=error.message)
+            self._answering = False
+        else:
+            self._answering = True
 
     async def get(self, limit_id: str) -> Limit:
         await self.refresh()
@@ -84,7 +101,7 @@ class LimitBook:
         async with self._reading:
             self._version, limits = await self._store.read()
             kept = {limit.limit_id: limit for limit in limits}
-            self.table = LimitTable((kept | self._declared).values())
+            self._table = LimitTable((kept | self._declared).values())
 
     def _refuse_declared(self, limit_id: str) -> None:
         if limit_id in self._declared:

@@ -15,6 +15,8 @@ from itertools import pairwise
 from services.ratelimit.bucket import Shape
 
 MAX_LOWS = 8
+LONGEST_WAIT_US = 100 * 366 * 86_400 * 10**6
+"""A longer wait is told as this."""
 MAX_FILL = 4 * 10**15
 """In units. More is not counted: integers stay exact in Lua's doubles."""
 
@@ -95,8 +97,8 @@ class Fill:
 def fits_after_us(scaled: int, rate: int, interval_us: int, amount: int, capacity: int) -> int | None:
     if amount > capacity:
         return None
-    return max(0, -(-(scaled + (amount - capacity) * interval_us) // rate))
+    return min(max(0, -(-(scaled + (amount - capacity) * interval_us) // rate)), LONGEST_WAIT_US)
 
 
 def reset_after_us(scaled: int, rate: int) -> int:
-    return -(-scaled // rate)
+    return min(-(-scaled // rate), LONGEST_WAIT_US)
