@@ -1,7 +1,7 @@
 """The whole service, composed as its process composes it, on a free port, over each store."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -26,11 +26,10 @@ ratelimit:
       sliding_window: {maximum: 3, window: 1h}
 """
 
-Serving = Callable[[Mapping[str, str]], AbstractAsyncContextManager[int]]
-
 
 @asynccontextmanager
-async def _serving(environ: Mapping[str, str], telemetry: Telemetry) -> AsyncIterator[int]:
+async def serve_with(environ: Mapping[str, str], telemetry: Telemetry) -> AsyncIterator[int]:
+    """The port of a service with these variables."""
     defaults = {f"{PREFIX}LISTEN": "127.0.0.1:0", f"{PREFIX}LAME_DUCK_SECONDS": "0"}
     settings = read_settings(RateLimitSettings, PREFIX, defaults | dict(environ))
     application = await compose(settings, read_shared(environ), telemetry)
@@ -67,14 +66,8 @@ def environ(request: pytest.FixtureRequest, config_file: Path) -> dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def serving(telemetry: Telemetry) -> Serving:
-    """Starts a service of this module with the variables given, and gives its port."""
-    return lambda environ: _serving(environ, telemetry)
-
-
-@pytest.fixture(scope="module")
-def grpc_start(environ: dict[str, str], serving: Serving) -> GrpcStart:
-    return lambda: serving(environ)
+def grpc_start(environ: dict[str, str], telemetry: Telemetry) -> GrpcStart:
+    return lambda: serve_with(environ, telemetry)
 
 
 @pytest.fixture(scope="module")
