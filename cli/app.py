@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.commands import catalog, complete, demo, keys, limits, up, usage
-from cli.errors import CommandError
+from cli.errors import CommandError, ExitCode
 
 _EPILOG = (
     "[bold]Exit codes[/]: 0 done · 1 the request failed · 2 wrong usage · 3 a service can't be reached · "
@@ -16,12 +16,31 @@ _EPILOG = (
 
 
 class FailingInOneLine(TyperGroup):
+    """Says every failure in one line; what the command returns is in its exit code."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **options)
+        except typer.TyperException as error:
+            print_failure(_usage_error(error))
+            raise typer.Exit(error.exit_code) from None
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except CommandError as error:
             print_failure(error)
             raise typer.Exit(error.code) from None
+        except typer.TyperException as error:
+            print_failure(_usage_error(error))
+            raise typer.Exit(error.exit_code) from None
+
+
+def _usage_error(error: typer.TyperException) -> CommandError:
+    context = getattr(error, "ctx", None)
+    path = "headgate" if context is None else context.command_path
+    message = error.format_message().replace("Value error, ", "")
+    return CommandError(message, f"`{path} --help` tells more", ExitCode.USAGE)
 
 
 def print_failure(error: CommandError) -> None:

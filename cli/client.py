@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import grpc
 
-from cli.errors import CommandError, ExitCode, explain
+from cli.errors import INTERNAL_REMEDIES, REMEDIES, CommandError, ExitCode, explain
 from services._runtime.errors import Code
 from services._runtime.status import from_rpc_error
 
@@ -63,7 +63,9 @@ class Peer:
         # Without a domain no service has said it: the connection failed.
         if gateway_error.code is Code.UNAVAILABLE and not gateway_error.domain:
             return unreachable(self._service, self._address)
-        return explain(gateway_error)
+        if gateway_error.code is Code.DEADLINE_EXCEEDED and not gateway_error.domain:
+            gateway_error.message = f"the {self._service} service did not answer in time"
+        return explain(gateway_error, REMEDIES if self._service == "router" else INTERNAL_REMEDIES)
 
 
 def unreachable(service: str, address: str) -> CommandError:

@@ -110,9 +110,9 @@ class StreamView:
         self._out, self._err, self._started_at = out, err, started_at
         self._first_token_at: float | None = None
         self._mid_line = False
+        self._kind: str | None = None
         self._started = pb.Started()
         self.finished = pb.Finished()
-        self.deltas = 0
 
     def show(self, event: pb.CompletionEvent) -> None:
         match event.WhichOneof("event"):
@@ -140,14 +140,20 @@ class StreamView:
     def _show_delta(self, delta: pb.Delta) -> None:
         if self._first_token_at is None:
             self._first_token_at = time.monotonic()
-        self.deltas += 1
-        match delta.WhichOneof("content"):
+        kind = delta.WhichOneof("content")
+        if self._kind == "reasoning" and kind != self._kind:
+            self.end_line()
+        self._kind = kind
+        match kind:
             case "text":
                 self._write(delta.text)
             case "reasoning":
                 self._write_dim(delta.reasoning.text)
+            case "tool_call" if delta.tool_call.name:
+                self.end_line()
+                self._write_dim(f"{delta.tool_call.name} ")
+                self._write(delta.tool_call.arguments_fragment)
             case "tool_call":
-                self._write_dim(f"\n{delta.tool_call.name} " if delta.tool_call.name else "")
                 self._write(delta.tool_call.arguments_fragment)
             case "refusal":
                 self._write(delta.refusal)

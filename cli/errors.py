@@ -1,5 +1,6 @@
 """What a command says and returns when it fails: one line, a remedy, an exit code."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from services._runtime.errors import Code, GatewayError
@@ -39,10 +40,11 @@ class CommandError(Exception):
     @property
     def line(self) -> str:
         text = " ".join(self.message.split()).rstrip(".")
-        return f"{text}. {self.remedy}" if self.remedy else text
+        end = "" if text.endswith("?") else "."
+        return f"{text}{end} {self.remedy}" if self.remedy else text
 
 
-_REMEDIES = {
+REMEDIES = {
     "MISSING_CREDENTIALS": "Set HEADGATE_API_KEY, or run `headgate up` in this folder: it makes a key",
     "INVALID_KEY": "Set HEADGATE_API_KEY to a key of this installation; `headgate keys create` makes one",
     "KEY_REVOKED": "`headgate keys create` makes another",
@@ -60,15 +62,24 @@ _REMEDIES = {
     "DEADLINE_EXCEEDED": "Try again, or allow more time with --timeout",
     "INTERNAL": "The service's log has the trace of the defect",
 }
+_HOW_TO_AUTHENTICATE_INSIDE = (
+    "Set HEADGATE_INTERNAL_TOKEN to what the services were started with, or name their --data-dir"
+)
+# Of services that are asked with the installation's own token instead of an API key.
+INTERNAL_REMEDIES = {
+    **REMEDIES,
+    "MISSING_CREDENTIALS": _HOW_TO_AUTHENTICATE_INSIDE,
+    "INVALID_KEY": _HOW_TO_AUTHENTICATE_INSIDE,
+}
 _UNREACHABLE_REASONS = frozenset({"PEER_UNAVAILABLE", "STORE_UNAVAILABLE"})
 
 
-def explain(error: GatewayError) -> CommandError:
+def explain(error: GatewayError, remedies: Mapping[str, str] = REMEDIES) -> CommandError:
     """A service's error for a terminal."""
     message = "; ".join([error.message, *_violations(error)])
     return CommandError(
         message,
-        _remedy(error),
+        _remedy(error, remedies),
         exit_code(error),
         reason=error.reason,
         retry_after_seconds=error.retry_after_seconds,
@@ -86,14 +97,17 @@ def exit_code(error: GatewayError) -> ExitCode:
 
 
 def _violations(error: GatewayError) -> list[str]:
-    """Those that the message does not say already."""
-    fields = [f"{violation.field}: {violation.description}" for violation in error.field_violations]
-    quotas = [f"{violation.subject}: {violation.description}" for violation in error.quota_violations]
-    return [text for text in (*fields, *quotas) if text.split(": ", 1)[1] not in error.message]
+    """Fields that are at fault, as far as the message does not say it already."""
+    if error.code is not Code.INVALID_ARGUMENT:
+        return []
+    violations = error.field_violations
+    return [
+        f"{each.field}: {each.description}" for each in violations if each.description not in error.message
+    ]
 
 
-def _remedy(error: GatewayError) -> str:
-    known = _REMEDIES.get(error.reason, "")
+def _remedy(error: GatewayError, remedies: Mapping[str, str]) -> str:
+    known = remedies.get(error.reason, "")
     if error.retry_after_seconds is None:
         return known
     wait = f"Try again in {seconds_text(error.retry_after_seconds)}"

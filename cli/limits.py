@@ -23,7 +23,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
 
 _PAGE = 500
-_BAR = 24
+_BAR = 16
 _NANOS_PER_USD = 10**9
 
 
@@ -122,7 +122,7 @@ def standing(statuses: Sequence[pb.LimitStatus], caller: Caller) -> Table | str:
     if not statuses:
         return f"no limit binds the key {caller.key_id} of {caller.organization_id}/{caller.user_id}"
     title = f"Limits of the key {caller.key_id} of {caller.organization_id}/{caller.user_id}"
-    table = output.table("Limit", "Counts", "Used", ">Left", ">Of", ">Free again in", title=title)
+    table = output.table("Limit", "Counts", "=Used", ">Left", ">Of", ">Free again in", title=title)
     for status in statuses:
         metric = status.metric
         wait = status.reset_after.ToNanoseconds() / 1e9

@@ -35,11 +35,22 @@ def _console(is_terminal: bool, *, stderr: bool) -> Console:
 
 
 def table(*headings: str, title: str | None = None) -> Table:
-    """Columns whose heading begins with `>` hold numbers and stand to the right."""
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, header_style="bold")
+    """A heading's first sign says what its column holds: `>` numbers, to the right; `=` what is never folded."""
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for heading in headings:
         made.add_column(
-            heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left", overflow="fold"
+            heading.lstrip(">="),
+            justify="right" if heading.startswith(">") else "left",
+            no_wrap=heading.startswith((">", "=")),
+            overflow="fold",
         )
     return made
 

@@ -178,7 +178,7 @@ class EntryReport:
 
     def table(self) -> Table:
         table = output.table(
-            "Booked", "User", "Key", "Model", ">Input", ">Output", "Cache", "Ended", ">Cost", "Attempt"
+            "=Booked", "User", "=Key", "Model", ">Input", ">Output", "=Cache", "=Ended", ">Cost"
         )
         for entry in self._entries:
             record = entry.record
@@ -192,6 +192,5 @@ class EntryReport:
                 cache_word(record.cache_status),
                 output.word(Outcome, record.outcome),
                 "no price" if entry.cost.unpriced else output.usd(entry.cost.amount_nanos),
-                record.attempt_id,
             )
         return table

@@ -72,7 +72,7 @@ def list_keys(
         found = list(accounts.keys(asked, organization, user))
     if as_json:
         return output.print_json_list(found)
-    table = output.table("Key", "Organisation", "User", "Name", "State", "Created", "Expires")
+    table = output.table("=Key", "Organisation", "User", "Name", "=State", "=Created", "=Expires")
     for key in found:
         expires = output.moment(key.expire_time) if key.HasField("expire_time") else "never"
         table.add_row(

@@ -96,8 +96,6 @@ def _print_addresses(suite: "Suite", addresses: "Addresses", data_dir: Path) -> 
     for name, address in addresses.grpc.items():
         metrics = addresses.metrics.get(name)
         table.add_row(name, address, f"http://{metrics}/metrics" if metrics else "-")
-    if addresses.simulator:
-        table.add_row("simulator", "-", "-")
     out = output.stdout()
     out.print("\n[bold green]Headgate is up.[/]")
     out.print(table)

@@ -78,6 +78,11 @@ def test_a_wrong_key_is_told_in_one_line_and_ends_with_4(suite: RunningSuite) ->
     _assert_refused(done, 4, "HEADGATE_API_KEY")
 
 
+def test_a_wrong_internal_token_is_told_apart_from_a_wrong_key(suite: RunningSuite) -> None:
+    done = suite.headgate("keys", "list", environ={"HEADGATE_INTERNAL_TOKEN": "wrong"})
+    _assert_refused(done, 4, "Set HEADGATE_INTERNAL_TOKEN to what the services were started with")
+
+
 def test_a_revoked_key_is_refused(suite: RunningSuite) -> None:
     made = json.loads(
         suite.headgate("keys", "create", "--user", "leaver", "--name", "old laptop", "--json").stdout

@@ -28,7 +28,9 @@ def test_the_demo_uses_the_provider_whose_key_is_set(suite: RunningSuite) -> Non
         "ANTHROPIC_BASE_URL": suite.addresses.simulator,
         "ANTHROPIC_MODEL": "sim-medium",
     }
+    suite.fault({"gap": "10ms"}, model="sim-medium", count=None)
     done = run_headgate("demo", environ=simulated)
+    suite.clear_faults()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sim-medium by anthropic" in done.stdout
     assert "simulator" not in done.stdout

@@ -1,0 +1,122 @@
+"""The parts of `headgate up` that need no process: ports, plans, configuration, kept files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.demo.activity import parse_activity
+from cli.errors import CommandError
+from cli.installation import DEFAULT_ADDRESSES, Addresses, Installation
+from cli.suite import configuration, plans, ports
+from services._runtime.config import read_section
+from services.router.config import RouterConfig
+
+
+def test_an_offset_moves_every_default_port() -> None:
+    listens = ports.choose({}, offset=100)
+    assert listens.grpc["router"] == "127.0.0.1:50151"
+    assert listens.metrics["billing"] == "127.0.0.1:9567"
+    assert listens.simulator == "127.0.0.1:8189"
+    assert listens.all_known
+
+
+def test_free_ports_are_left_to_the_services() -> None:
+    listens = ports.choose({}, free=True)
+    assert {*listens.grpc.values(), *listens.metrics.values(), listens.simulator} == {"127.0.0.1:0"}
+    assert not listens.all_known
+
+
+def test_a_services_own_variable_comes_first() -> None:
+    environ = {"HEADGATE_CACHE_LISTEN": "127.0.0.1:7000", "HEADGATE_CACHE_METRICS_LISTEN": ""}
+    listens = ports.choose(environ, offset=5)
+    assert (listens.grpc["cache"], listens.metrics["cache"]) == ("127.0.0.1:7000", "")
+
+
+def test_an_offset_beyond_the_last_port_is_refused() -> None:
+    with pytest.raises(CommandError, match="beyond port 65535"):
+        ports.choose({}, offset=20_000)
+
+
+def test_services_do_not_see_the_variables_of_commands() -> None:
+    environ = {
+        "HEADGATE_API_KEY": "k",
+        "HEADGATE_ROUTER_ADDRESS": "a",
+        "HEADGATE_ROUTER_WORKERS": "2",
+        "PATH": "/bin",
+    }
+    assert plans.inherited(environ) == {"HEADGATE_ROUTER_WORKERS": "2", "PATH": "/bin"}
+
+
+def test_the_router_ends_first_and_the_simulator_last() -> None:
+    names = ["simulator", "cache", "ratelimit", "billing", "router"]
+    assert plans.stopping_order(names) == [["router"], ["cache", "ratelimit", "billing"], ["simulator"]]
+    assert plans.stopping_order(["billing"]) == [["billing"]]
+
+
+def test_a_child_that_starts_again_listens_where_it_was(tmp_path: Path) -> None:
+    plan = plans.service_plan("cache", ports.choose({}, free=True), tmp_path, {}, {})
+    again = plans.at_address(plan, "127.0.0.1:7000", "127.0.0.1:7001")
+    assert again.environ["HEADGATE_CACHE_LISTEN"] == "127.0.0.1:7000"
+    assert again.environ["HEADGATE_CACHE_METRICS_LISTEN"] == "127.0.0.1:7001"
+    assert again.port_file == plan.port_file
+
+
+def test_the_simulators_configuration_follows_its_address() -> None:
+    text = configuration.for_simulator(configuration.demo_file(), "127.0.0.1:4711")
+    addresses = {each["base_url"] for each in yaml.safe_load(text)["router"]["providers"].values()}
+    assert addresses == {"http://127.0.0.1:4711/v1"}
+
+
+@pytest.mark.parametrize(
+    "keys", [["OPENAI_API_KEY"], ["ANTHROPIC_API_KEY"], ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]]
+)
+def test_providers_whose_keys_are_set_make_a_valid_configuration(keys: list[str], tmp_path: Path) -> None:
+    environ = dict.fromkeys(keys, "the secret itself")
+    assert configuration.has_provider_key(environ)
+    text = configuration.for_provider_keys(environ)
+    assert "the secret itself" not in text
+    (tmp_path / "made.yaml").write_text(text, encoding="utf-8")
+    made = read_section(tmp_path / "made.yaml", "router", RouterConfig)
+    assert [provider.api_key.env for provider in made.providers.values() if provider.api_key] == keys
+    assert len(made.models) == len(keys)
+
+
+def test_an_empty_provider_key_is_none() -> None:
+    assert not configuration.has_provider_key({"OPENAI_API_KEY": ""})
+
+
+def test_addresses_are_kept_for_other_commands_until_the_suite_ends(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    assert installation.address("billing") == DEFAULT_ADDRESSES["billing"]
+    installation.write_addresses(Addresses({"billing": "127.0.0.1:7000"}, pids={"up": 1}))
+    assert installation.address("billing") == "127.0.0.1:7000"
+    assert json.loads(installation.addresses_file.read_text())["pids"] == {"up": 1}
+    assert installation.addresses_file.stat().st_mode & 0o077 == 0
+    installation.forget_run()
+    assert installation.read_addresses() is None
+
+
+def test_the_key_of_the_environment_wins_over_the_kept_one(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    assert installation.api_key({}) == ""
+    installation.credentials_file.write_text("hg_kept_secret\n", encoding="utf-8")
+    assert installation.api_key({}) == "hg_kept_secret"
+    assert installation.api_key({"HEADGATE_API_KEY": "hg_mine_secret"}) == "hg_mine_secret"
+
+
+EXPOSITION = """\
+# TYPE headgate_rpc_requests_total counter
+headgate_rpc_requests_total{rpc="/headgate.cache.v1.CacheService/Lookup",code="OK"} 4.0
+headgate_rpc_requests_total{rpc="/headgate.cache.v1.CacheService/Lookup",code="UNAVAILABLE"} 1.0
+headgate_rpc_requests_total{rpc="/grpc.health.v1.Health/Watch",code="OK"} 9.0
+# TYPE headgate_rpc_duration_seconds summary
+headgate_rpc_duration_seconds_sum{rpc="/headgate.cache.v1.CacheService/Lookup"} 0.5
+headgate_rpc_duration_seconds_sum{rpc="/grpc.health.v1.Health/Watch"} 60.0
+"""
+
+
+def test_activity_counts_the_services_own_calls() -> None:
+    activity = parse_activity(EXPOSITION)
+    assert (activity.calls, activity.refused, activity.seconds) == ({"Lookup": 5}, 1, 0.5)
