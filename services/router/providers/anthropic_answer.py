@@ -99,6 +99,7 @@ class AnthropicReader:
         self._secret = secret
         self._stopped = False
         self._counts = _Counts()
+        self._pieces = 0
         self._call_by_block: dict[int, int] = {}
 
     def read_events(self, events: list[bytes]) -> Chunk | None:
@@ -111,6 +112,7 @@ class AnthropicReader:
             self.failure = malformed("an event that is not the protocol's", error)
         except ProviderError as error:
             self.failure = error
+        self._pieces += deltas.pieces
         happened = deltas.flush()
         usage = self._counts.usage() if self._counts.told else None
         return Chunk(happened, usage, deltas.pieces) if happened or usage else None
@@ -152,6 +154,7 @@ class AnthropicReader:
                     self._stop(event.delta.stop_reason, deltas)
             case "message_stop":
                 self._end()
+                self._counts.settle(self._pieces + deltas.pieces)
             case "error":
                 raise from_event(event.error, self._secret)
 
@@ -203,11 +206,11 @@ class _Counts:
 
     def __init__(self) -> None:
         self.told = False
-        self._final = False
+        self._started = self._final = False
         self._input = self._written = self._read = self._output = self._thinking = 0
 
     def take(self, usage: Usage, *, final: bool) -> None:
-        self.told = True
+        self.told = self._started = True
         self._final = self._final or (final and usage.output_tokens is not None)
         self._input = _newer(usage.input_tokens, self._input)
         self._written = _newer(usage.cache_creation_input_tokens, self._written)
@@ -215,6 +218,12 @@ class _Counts:
         self._output = _newer(usage.output_tokens, self._output)
         if usage.output_tokens_details is not None:
             self._thinking = _newer(usage.output_tokens_details.thinking_tokens, self._thinking)
+
+    def settle(self, pieces: int) -> None:
+        """The end of an answer whose input was counted and whose output, against the protocol, was not."""
+        if self._started and not self._final:
+            self.told = True
+            self._output = max(self._output, pieces)
 
     def usage(self) -> usage_pb2.TokenUsage:
         inputs = self._input + self._written + self._read

@@ -2,7 +2,7 @@
 
 import json
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 
 from headgate.chat.v1 import message_pb2, options_pb2, tool_pb2
 from headgate.common.v1 import usage_pb2
@@ -41,10 +41,17 @@ async def test_what_arrives_together_leaves_together(provider: Provider) -> None
     assert len(got.deltas) < 20
 
 
-async def test_paced_text_arrives_as_it_is_produced(provider: Provider) -> None:
-    got = await answer(ask(provider, model="sim-small@tokens=6,gap=20ms"))
-    assert [delta.text.split() for delta in got.deltas] == [[word] for word in got.text().split()]
-    assert got.pieces == 6
+async def test_text_arrives_while_the_rest_is_still_being_produced(
+    provider: Provider, control: Control
+) -> None:
+    stream = ask(provider, model="sim-small@tokens=100,gap=100ms", request_id="paced")
+    words = 0
+    async for chunk in stream:
+        words += chunk.output_pieces
+        if words:
+            break
+    assert (await control.served("paced"))["outcome"] == "running"
+    await stream.aclose()
 
 
 async def test_the_output_limit_cuts_the_answer_and_is_told(provider: Provider, streamed: bool) -> None:
