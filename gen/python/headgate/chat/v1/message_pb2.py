@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/chat/v1/message.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x92\x01\n\x07Message\x12\x34\n\x04role\x18\x01 \x01(\x0e\x32\x16.headgate.chat.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x36\n\x05parts\x18\x02 \x03(\x0b\x32\x16.headgate.chat.v1.PartB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80 \x12\x19\n\x04name\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\"\x8e\x02\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12&\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x16.headgate.chat.v1.BlobH\x00\x12$\n\x03uri\x18\x03 \x01(\x0b\x32\x15.headgate.chat.v1.UriH\x00\x12/\n\ttool_call\x18\x04 \x01(\x0b\x32\x1a.headgate.chat.v1.ToolCallH\x00\x12\x33\n\x0btool_result\x18\x05 \x01(\x0b\x32\x1c.headgate.chat.v1.ToolResultH\x00\x12\x30\n\treasoning\x18\x06 \x01(\x0b\x32\x1b.headgate.chat.v1.ReasoningH\x00\x42\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\x04\x42lob\x12\x39\n\nmedia_type\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xbaH\x1er\x1c\x18\x7f\x32\x18^[a-z]+/[A-Za-z0-9.+-]+$\x12\x1e\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"\xa3\x01\n\x03Uri\x12/\n\x03uri\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xbaH\x1br\x19\x18\x80@2\x14^(https?|gs|s3)://.+\x12=\n\nmedia_type\x18\x02 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r \x18\x7f\x32\x1c^([a-z]+/[A-Za-z0-9.+*-]+)?$\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"b\n\x08ToolCall\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1c\n\x04name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1c\n\x0e\x61rguments_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\nToolResult\x12$\n\x0ctool_call_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08is_error\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"U\n\tReasoning\x12\x12\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tsignature\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rredacted_data\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/chat/v1/message.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x92\x01\n\x07Message\x12\x34\n\x04role\x18\x01 \x01(\x0e\x32\x16.headgate.chat.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x36\n\x05parts\x18\x02 \x03(\x0b\x32\x16.headgate.chat.v1.PartB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80 \x12\x19\n\x04name\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\"\xb2\x02\n\x04Part\x12\x14\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12,\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x16.headgate.chat.v1.BlobB\x04\xe2\x41\x01\x01H\x00\x12*\n\x03uri\x18\x03 \x01(\x0b\x32\x15.headgate.chat.v1.UriB\x04\xe2\x41\x01\x01H\x00\x12\x35\n\ttool_call\x18\x04 \x01(\x0b\x32\x1a.headgate.chat.v1.ToolCallB\x04\xe2\x41\x01\x01H\x00\x12\x39\n\x0btool_result\x18\x05 \x01(\x0b\x32\x1c.headgate.chat.v1.ToolResultB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\treasoning\x18\x06 \x01(\x0b\x32\x1b.headgate.chat.v1.ReasoningB\x04\xe2\x41\x01\x01H\x00\x42\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\x04\x42lob\x12\x39\n\nmedia_type\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xbaH\x1er\x1c\x18\x7f\x32\x18^[a-z]+/[A-Za-z0-9.+-]+$\x12\x1e\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"\xa3\x01\n\x03Uri\x12/\n\x03uri\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xbaH\x1br\x19\x18\x80@2\x14^(https?|gs|s3)://.+\x12=\n\nmedia_type\x18\x02 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r \x18\x7f\x32\x1c^([a-z]+/[A-Za-z0-9.+*-]+)?$\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"b\n\x08ToolCall\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1c\n\x04name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1c\n\x0e\x61rguments_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\nToolResult\x12$\n\x0ctool_call_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08is_error\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"U\n\tReasoning\x12\x12\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tsignature\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rredacted_data\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE'].fields_by_name['name']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_PART'].oneofs_by_name['content']._loaded_options = None
   _globals['_PART'].oneofs_by_name['content']._serialized_options = b'\272H\002\010\001'
+  _globals['_PART'].fields_by_name['text']._loaded_options = None
+  _globals['_PART'].fields_by_name['text']._serialized_options = b'\342A\001\001'
+  _globals['_PART'].fields_by_name['blob']._loaded_options = None
+  _globals['_PART'].fields_by_name['blob']._serialized_options = b'\342A\001\001'
+  _globals['_PART'].fields_by_name['uri']._loaded_options = None
+  _globals['_PART'].fields_by_name['uri']._serialized_options = b'\342A\001\001'
+  _globals['_PART'].fields_by_name['tool_call']._loaded_options = None
+  _globals['_PART'].fields_by_name['tool_call']._serialized_options = b'\342A\001\001'
+  _globals['_PART'].fields_by_name['tool_result']._loaded_options = None
+  _globals['_PART'].fields_by_name['tool_result']._serialized_options = b'\342A\001\001'
+  _globals['_PART'].fields_by_name['reasoning']._loaded_options = None
+  _globals['_PART'].fields_by_name['reasoning']._serialized_options = b'\342A\001\001'
   _globals['_BLOB'].fields_by_name['media_type']._loaded_options = None
   _globals['_BLOB'].fields_by_name['media_type']._serialized_options = b'\342A\001\002\272H\036r\034\030\1772\030^[a-z]+/[A-Za-z0-9.+-]+$'
   _globals['_BLOB'].fields_by_name['data']._loaded_options = None
@@ -71,20 +83,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASONING'].fields_by_name['signature']._serialized_options = b'\342A\001\001'
   _globals['_REASONING'].fields_by_name['redacted_data']._loaded_options = None
   _globals['_REASONING'].fields_by_name['redacted_data']._serialized_options = b'\342A\001\001'
-  _globals['_ROLE']._serialized_start=1131
-  _globals['_ROLE']._serialized_end=1226
+  _globals['_ROLE']._serialized_start=1167
+  _globals['_ROLE']._serialized_end=1262
   _globals['_MESSAGE']._serialized_start=115
   _globals['_MESSAGE']._serialized_end=261
   _globals['_PART']._serialized_start=264
-  _globals['_PART']._serialized_end=534
-  _globals['_BLOB']._serialized_start=537
-  _globals['_BLOB']._serialized_end=680
-  _globals['_URI']._serialized_start=683
-  _globals['_URI']._serialized_end=846
-  _globals['_TOOLCALL']._serialized_start=848
-  _globals['_TOOLCALL']._serialized_end=946
-  _globals['_TOOLRESULT']._serialized_start=948
-  _globals['_TOOLRESULT']._serialized_end=1042
-  _globals['_REASONING']._serialized_start=1044
-  _globals['_REASONING']._serialized_end=1129
+  _globals['_PART']._serialized_end=570
+  _globals['_BLOB']._serialized_start=573
+  _globals['_BLOB']._serialized_end=716
+  _globals['_URI']._serialized_start=719
+  _globals['_URI']._serialized_end=882
+  _globals['_TOOLCALL']._serialized_start=884
+  _globals['_TOOLCALL']._serialized_end=982
+  _globals['_TOOLRESULT']._serialized_start=984
+  _globals['_TOOLRESULT']._serialized_end=1078
+  _globals['_REASONING']._serialized_start=1080
+  _globals['_REASONING']._serialized_end=1165
 # @@protoc_insertion_point(module_scope)

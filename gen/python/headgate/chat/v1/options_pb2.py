@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/chat/v1/options.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xec\x01\n\x0eResponseFormat\x12,\n\x04text\x18\x01 \x01(\x0b\x32\x1c.headgate.chat.v1.TextFormatH\x00\x12,\n\x04json\x18\x02 \x01(\x0b\x32\x1c.headgate.chat.v1.JsonFormatH\x00\x12\x39\n\x0bjson_schema\x18\x03 \x01(\x0b\x32\".headgate.chat.v1.JsonSchemaFormatH\x00\x12\x32\n\x07grammar\x18\x04 \x01(\x0b\x32\x1f.headgate.chat.v1.GrammarFormatH\x00\x42\x0f\n\x06\x66ormat\x12\x05\xbaH\x02\x08\x01\"\x0c\n\nTextFormat\"\x0c\n\nJsonFormat\"\xa5\x01\n\x10JsonSchemaFormat\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12 \n\x0bschema_json\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x10\x02\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x06strict\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\t\n\x07_strict\"d\n\rGrammarFormat\x12\x32\n\x06syntax\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xbaH\x1br\x19R\x04gbnfR\x04\x65\x62nfR\x04larkR\x05regex\x12\x1f\n\ndefinition\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x10\x01\"\x91\x01\n\x10ReasoningOptions\x12=\n\x06\x65\x66\x66ort\x18\x01 \x01(\tB-\xe2\x41\x01\x01\xbaH&r$R\x00R\x04noneR\x07minimalR\x03lowR\x06mediumR\x04high\x12,\n\rbudget_tokens\x18\x02 \x01(\x03\x42\x10\xe2\x41\x01\x01\xbaH\t\"\x07\x18\x80\xad\xe2\x04(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_budget_tokensb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/chat/v1/options.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x84\x02\n\x0eResponseFormat\x12\x32\n\x04text\x18\x01 \x01(\x0b\x32\x1c.headgate.chat.v1.TextFormatB\x04\xe2\x41\x01\x01H\x00\x12\x32\n\x04json\x18\x02 \x01(\x0b\x32\x1c.headgate.chat.v1.JsonFormatB\x04\xe2\x41\x01\x01H\x00\x12?\n\x0bjson_schema\x18\x03 \x01(\x0b\x32\".headgate.chat.v1.JsonSchemaFormatB\x04\xe2\x41\x01\x01H\x00\x12\x38\n\x07grammar\x18\x04 \x01(\x0b\x32\x1f.headgate.chat.v1.GrammarFormatB\x04\xe2\x41\x01\x01H\x00\x42\x0f\n\x06\x66ormat\x12\x05\xbaH\x02\x08\x01\"\x0c\n\nTextFormat\"\x0c\n\nJsonFormat\"\xa5\x01\n\x10JsonSchemaFormat\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12 \n\x0bschema_json\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x10\x02\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x06strict\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\t\n\x07_strict\"d\n\rGrammarFormat\x12\x32\n\x06syntax\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xbaH\x1br\x19R\x04gbnfR\x04\x65\x62nfR\x04larkR\x05regex\x12\x1f\n\ndefinition\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x10\x01\"\x91\x01\n\x10ReasoningOptions\x12=\n\x06\x65\x66\x66ort\x18\x01 \x01(\tB-\xe2\x41\x01\x01\xbaH&r$R\x00R\x04noneR\x07minimalR\x03lowR\x06mediumR\x04high\x12,\n\rbudget_tokens\x18\x02 \x01(\x03\x42\x10\xe2\x41\x01\x01\xbaH\t\"\x07\x18\x80\xad\xe2\x04(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_budget_tokensb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RESPONSEFORMAT'].oneofs_by_name['format']._loaded_options = None
   _globals['_RESPONSEFORMAT'].oneofs_by_name['format']._serialized_options = b'\272H\002\010\001'
+  _globals['_RESPONSEFORMAT'].fields_by_name['text']._loaded_options = None
+  _globals['_RESPONSEFORMAT'].fields_by_name['text']._serialized_options = b'\342A\001\001'
+  _globals['_RESPONSEFORMAT'].fields_by_name['json']._loaded_options = None
+  _globals['_RESPONSEFORMAT'].fields_by_name['json']._serialized_options = b'\342A\001\001'
+  _globals['_RESPONSEFORMAT'].fields_by_name['json_schema']._loaded_options = None
+  _globals['_RESPONSEFORMAT'].fields_by_name['json_schema']._serialized_options = b'\342A\001\001'
+  _globals['_RESPONSEFORMAT'].fields_by_name['grammar']._loaded_options = None
+  _globals['_RESPONSEFORMAT'].fields_by_name['grammar']._serialized_options = b'\342A\001\001'
   _globals['_JSONSCHEMAFORMAT'].fields_by_name['name']._loaded_options = None
   _globals['_JSONSCHEMAFORMAT'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\031r\0272\025^[a-zA-Z0-9_-]{1,64}$'
   _globals['_JSONSCHEMAFORMAT'].fields_by_name['schema_json']._loaded_options = None
@@ -52,15 +60,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASONINGOPTIONS'].fields_by_name['budget_tokens']._loaded_options = None
   _globals['_REASONINGOPTIONS'].fields_by_name['budget_tokens']._serialized_options = b'\342A\001\001\272H\t\"\007\030\200\255\342\004(\001'
   _globals['_RESPONSEFORMAT']._serialized_start=115
-  _globals['_RESPONSEFORMAT']._serialized_end=351
-  _globals['_TEXTFORMAT']._serialized_start=353
-  _globals['_TEXTFORMAT']._serialized_end=365
-  _globals['_JSONFORMAT']._serialized_start=367
-  _globals['_JSONFORMAT']._serialized_end=379
-  _globals['_JSONSCHEMAFORMAT']._serialized_start=382
-  _globals['_JSONSCHEMAFORMAT']._serialized_end=547
-  _globals['_GRAMMARFORMAT']._serialized_start=549
-  _globals['_GRAMMARFORMAT']._serialized_end=649
-  _globals['_REASONINGOPTIONS']._serialized_start=652
-  _globals['_REASONINGOPTIONS']._serialized_end=797
+  _globals['_RESPONSEFORMAT']._serialized_end=375
+  _globals['_TEXTFORMAT']._serialized_start=377
+  _globals['_TEXTFORMAT']._serialized_end=389
+  _globals['_JSONFORMAT']._serialized_start=391
+  _globals['_JSONFORMAT']._serialized_end=403
+  _globals['_JSONSCHEMAFORMAT']._serialized_start=406
+  _globals['_JSONSCHEMAFORMAT']._serialized_end=571
+  _globals['_GRAMMARFORMAT']._serialized_start=573
+  _globals['_GRAMMARFORMAT']._serialized_end=673
+  _globals['_REASONINGOPTIONS']._serialized_start=676
+  _globals['_REASONINGOPTIONS']._serialized_end=821
 # @@protoc_insertion_point(module_scope)

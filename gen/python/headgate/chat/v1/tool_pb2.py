@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheadgate/chat/v1/tool.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x96\x01\n\x04Tool\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x19\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fparameters_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x06strict\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\t\n\x07_strict\"v\n\nToolChoice\x12<\n\x04mode\x18\x01 \x01(\x0e\x32 .headgate.chat.v1.ToolChoiceModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x19\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x42\x0f\n\x06\x63hoice\x12\x05\xbaH\x02\x08\x01*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheadgate/chat/v1/tool.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x96\x01\n\x04Tool\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x19\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fparameters_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x06strict\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\t\n\x07_strict\"~\n\nToolChoice\x12@\n\x04mode\x18\x01 \x01(\x0e\x32 .headgate.chat.v1.ToolChoiceModeB\x0e\xe2\x41\x01\x01\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x1d\n\x04name\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18@H\x00\x42\x0f\n\x06\x63hoice\x12\x05\xbaH\x02\x08\x01*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,13 +44,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLCHOICE'].oneofs_by_name['choice']._loaded_options = None
   _globals['_TOOLCHOICE'].oneofs_by_name['choice']._serialized_options = b'\272H\002\010\001'
   _globals['_TOOLCHOICE'].fields_by_name['mode']._loaded_options = None
-  _globals['_TOOLCHOICE'].fields_by_name['mode']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_TOOLCHOICE'].fields_by_name['mode']._serialized_options = b'\342A\001\001\272H\007\202\001\004\020\001 \000'
   _globals['_TOOLCHOICE'].fields_by_name['name']._loaded_options = None
-  _globals['_TOOLCHOICE'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_TOOLCHOICEMODE']._serialized_start=385
-  _globals['_TOOLCHOICEMODE']._serialized_end=520
+  _globals['_TOOLCHOICE'].fields_by_name['name']._serialized_options = b'\342A\001\001\272H\006r\004\020\001\030@'
+  _globals['_TOOLCHOICEMODE']._serialized_start=393
+  _globals['_TOOLCHOICEMODE']._serialized_end=528
   _globals['_TOOL']._serialized_start=112
   _globals['_TOOL']._serialized_end=262
   _globals['_TOOLCHOICE']._serialized_start=264
-  _globals['_TOOLCHOICE']._serialized_end=382
+  _globals['_TOOLCHOICE']._serialized_end=390
 # @@protoc_insertion_point(module_scope)

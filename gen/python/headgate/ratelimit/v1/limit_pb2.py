@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from headgate.common.v1 import source_pb2 as headgate_dot_common_dot_v1_dot_source__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/ratelimit/v1/limit.proto\x12\x15headgate.ratelimit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fheadgate/common/v1/source.proto\"\xc3\x05\n\x05Limit\x12:\n\x08limit_id\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH!r\x1f\x32\x1d^[a-z0-9][a-z0-9._/-]{0,127}$\x12\x37\n\x08selector\x18\x02 \x01(\x0b\x32\x1f.headgate.ratelimit.v1.SelectorB\x04\xe2\x41\x01\x01\x12\x44\n\x03per\x18\x03 \x03(\x0e\x32 .headgate.ratelimit.v1.DimensionB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12=\n\x06metric\x18\x04 \x01(\x0e\x32\x1d.headgate.ratelimit.v1.MetricB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x0ctoken_bucket\x18\x05 \x01(\x0b\x32\".headgate.ratelimit.v1.TokenBucketH\x00\x12>\n\x0esliding_window\x18\x06 \x01(\x0b\x32$.headgate.ratelimit.v1.SlidingWindowH\x00\x12@\n\x0f\x63\x61lendar_window\x18\x07 \x01(\x0b\x32%.headgate.ratelimit.v1.CalendarWindowH\x00\x12\x39\n\x0b\x63oncurrency\x18\x08 \x01(\x0b\x32\".headgate.ratelimit.v1.ConcurrencyH\x00\x12\x14\n\x06shadow\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01\x12O\n\x11store_loss_policy\x18\n \x01(\x0e\x32&.headgate.ratelimit.v1.StoreLossPolicyB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\x06source\x18\x0b \x01(\x0e\x32\".headgate.common.v1.ResourceSourceB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0c \x01(\tB\x04\xe2\x41\x01\x01\x42\x12\n\talgorithm\x12\x05\xbaH\x02\x08\x01\"\x85\x02\n\x08Selector\x12%\n\x0forganization_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\x05model\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12I\n\x06labels\x18\x05 \x03(\x0b\x32+.headgate.ratelimit.v1.Selector.LabelsEntryB\x0c\xe2\x41\x01\x01\xbaH\x05\x9a\x01\x02\x10\x10\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbe\x01\n\x0bTokenBucket\x12+\n\rrefill_amount\x18\x01 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12N\n\x0frefill_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x1a\xe2\x41\x01\x02\xbaH\x13\xaa\x01\r\"\x05\x08\x80\x8a\x8a\x0f\x32\x04\x10\xc0\x84=\xc8\x01\x01\x12(\n\x05\x62urst\x18\x03 \x01(\x03\x42\x14\xe2\x41\x01\x01\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_burst\"{\n\rSlidingWindow\x12%\n\x07maximum\x18\x01 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12\x43\n\x06window\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x18\xe2\x41\x01\x02\xbaH\x11\xaa\x01\x0b\"\x05\x08\x80\x8a\x8a\x0f\x32\x02\x08\x01\xc8\x01\x01\"~\n\x0e\x43\x61lendarWindow\x12%\n\x07maximum\x18\x01 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12\x45\n\x06period\x18\x02 \x01(\x0e\x32%.headgate.ratelimit.v1.CalendarPeriodB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\"1\n\x0b\x43oncurrency\x12\"\n\x07maximum\x18\x01 \x01(\x03\x42\x11\xe2\x41\x01\x02\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x01*~\n\tDimension\x12\x19\n\x15\x44IMENSION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IMENSION_ORGANIZATION\x10\x01\x12\x12\n\x0e\x44IMENSION_USER\x10\x02\x12\x11\n\rDIMENSION_KEY\x10\x03\x12\x13\n\x0f\x44IMENSION_MODEL\x10\x04*\xb8\x01\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x13\n\x0fMETRIC_REQUESTS\x10\x01\x12\x17\n\x13METRIC_INPUT_TOKENS\x10\x02\x12\x18\n\x14METRIC_OUTPUT_TOKENS\x10\x03\x12\x17\n\x13METRIC_TOTAL_TOKENS\x10\x04\x12\x15\n\x11METRIC_COST_NANOS\x10\x05\x12\x1e\n\x1aMETRIC_CONCURRENT_REQUESTS\x10\x06*\x9b\x01\n\x0e\x43\x61lendarPeriod\x12\x1f\n\x1b\x43\x41LENDAR_PERIOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41LENDAR_PERIOD_MINUTE\x10\x01\x12\x18\n\x14\x43\x41LENDAR_PERIOD_HOUR\x10\x02\x12\x17\n\x13\x43\x41LENDAR_PERIOD_DAY\x10\x03\x12\x19\n\x15\x43\x41LENDAR_PERIOD_MONTH\x10\x04*\x91\x01\n\x0fStoreLossPolicy\x12!\n\x1dSTORE_LOSS_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16STORE_LOSS_POLICY_OPEN\x10\x01\x12\x1c\n\x18STORE_LOSS_POLICY_CLOSED\x10\x02\x12!\n\x1dSTORE_LOSS_POLICY_LOCAL_SHARE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/ratelimit/v1/limit.proto\x12\x15headgate.ratelimit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fheadgate/common/v1/source.proto\"\xdb\x05\n\x05Limit\x12:\n\x08limit_id\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH!r\x1f\x32\x1d^[a-z0-9][a-z0-9._/-]{0,127}$\x12\x37\n\x08selector\x18\x02 \x01(\x0b\x32\x1f.headgate.ratelimit.v1.SelectorB\x04\xe2\x41\x01\x01\x12\x44\n\x03per\x18\x03 \x03(\x0e\x32 .headgate.ratelimit.v1.DimensionB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12=\n\x06metric\x18\x04 \x01(\x0e\x32\x1d.headgate.ratelimit.v1.MetricB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12@\n\x0ctoken_bucket\x18\x05 \x01(\x0b\x32\".headgate.ratelimit.v1.TokenBucketB\x04\xe2\x41\x01\x01H\x00\x12\x44\n\x0esliding_window\x18\x06 \x01(\x0b\x32$.headgate.ratelimit.v1.SlidingWindowB\x04\xe2\x41\x01\x01H\x00\x12\x46\n\x0f\x63\x61lendar_window\x18\x07 \x01(\x0b\x32%.headgate.ratelimit.v1.CalendarWindowB\x04\xe2\x41\x01\x01H\x00\x12?\n\x0b\x63oncurrency\x18\x08 \x01(\x0b\x32\".headgate.ratelimit.v1.ConcurrencyB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x06shadow\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01\x12O\n\x11store_loss_policy\x18\n \x01(\x0e\x32&.headgate.ratelimit.v1.StoreLossPolicyB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\x06source\x18\x0b \x01(\x0e\x32\".headgate.common.v1.ResourceSourceB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0c \x01(\tB\x04\xe2\x41\x01\x01\x42\x12\n\talgorithm\x12\x05\xbaH\x02\x08\x01\"\x85\x02\n\x08Selector\x12%\n\x0forganization_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\x05model\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12I\n\x06labels\x18\x05 \x03(\x0b\x32+.headgate.ratelimit.v1.Selector.LabelsEntryB\x0c\xe2\x41\x01\x01\xbaH\x05\x9a\x01\x02\x10\x10\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbe\x01\n\x0bTokenBucket\x12+\n\rrefill_amount\x18\x01 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12N\n\x0frefill_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x1a\xe2\x41\x01\x02\xbaH\x13\xaa\x01\r\"\x05\x08\x80\x8a\x8a\x0f\x32\x04\x10\xc0\x84=\xc8\x01\x01\x12(\n\x05\x62urst\x18\x03 \x01(\x03\x42\x14\xe2\x41\x01\x01\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_burst\"{\n\rSlidingWindow\x12%\n\x07maximum\x18\x01 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12\x43\n\x06window\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x18\xe2\x41\x01\x02\xbaH\x11\xaa\x01\x0b\"\x05\x08\x80\x8a\x8a\x0f\x32\x02\x08\x01\xc8\x01\x01\"~\n\x0e\x43\x61lendarWindow\x12%\n\x07maximum\x18\x01 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12\x45\n\x06period\x18\x02 \x01(\x0e\x32%.headgate.ratelimit.v1.CalendarPeriodB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\"1\n\x0b\x43oncurrency\x12\"\n\x07maximum\x18\x01 \x01(\x03\x42\x11\xe2\x41\x01\x02\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x01*~\n\tDimension\x12\x19\n\x15\x44IMENSION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IMENSION_ORGANIZATION\x10\x01\x12\x12\n\x0e\x44IMENSION_USER\x10\x02\x12\x11\n\rDIMENSION_KEY\x10\x03\x12\x13\n\x0f\x44IMENSION_MODEL\x10\x04*\xb8\x01\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x13\n\x0fMETRIC_REQUESTS\x10\x01\x12\x17\n\x13METRIC_INPUT_TOKENS\x10\x02\x12\x18\n\x14METRIC_OUTPUT_TOKENS\x10\x03\x12\x17\n\x13METRIC_TOTAL_TOKENS\x10\x04\x12\x15\n\x11METRIC_COST_NANOS\x10\x05\x12\x1e\n\x1aMETRIC_CONCURRENT_REQUESTS\x10\x06*\x9b\x01\n\x0e\x43\x61lendarPeriod\x12\x1f\n\x1b\x43\x41LENDAR_PERIOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41LENDAR_PERIOD_MINUTE\x10\x01\x12\x18\n\x14\x43\x41LENDAR_PERIOD_HOUR\x10\x02\x12\x17\n\x13\x43\x41LENDAR_PERIOD_DAY\x10\x03\x12\x19\n\x15\x43\x41LENDAR_PERIOD_MONTH\x10\x04*\x91\x01\n\x0fStoreLossPolicy\x12!\n\x1dSTORE_LOSS_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16STORE_LOSS_POLICY_OPEN\x10\x01\x12\x1c\n\x18STORE_LOSS_POLICY_CLOSED\x10\x02\x12!\n\x1dSTORE_LOSS_POLICY_LOCAL_SHARE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIMIT'].fields_by_name['per']._serialized_options = b'\342A\001\001\272H\016\222\001\013\030\001\"\007\202\001\004\020\001 \000'
   _globals['_LIMIT'].fields_by_name['metric']._loaded_options = None
   _globals['_LIMIT'].fields_by_name['metric']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
+  _globals['_LIMIT'].fields_by_name['token_bucket']._loaded_options = None
+  _globals['_LIMIT'].fields_by_name['token_bucket']._serialized_options = b'\342A\001\001'
+  _globals['_LIMIT'].fields_by_name['sliding_window']._loaded_options = None
+  _globals['_LIMIT'].fields_by_name['sliding_window']._serialized_options = b'\342A\001\001'
+  _globals['_LIMIT'].fields_by_name['calendar_window']._loaded_options = None
+  _globals['_LIMIT'].fields_by_name['calendar_window']._serialized_options = b'\342A\001\001'
+  _globals['_LIMIT'].fields_by_name['concurrency']._loaded_options = None
+  _globals['_LIMIT'].fields_by_name['concurrency']._serialized_options = b'\342A\001\001'
   _globals['_LIMIT'].fields_by_name['shadow']._loaded_options = None
   _globals['_LIMIT'].fields_by_name['shadow']._serialized_options = b'\342A\001\001'
   _globals['_LIMIT'].fields_by_name['store_loss_policy']._loaded_options = None
@@ -81,26 +89,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALENDARWINDOW'].fields_by_name['period']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
   _globals['_CONCURRENCY'].fields_by_name['maximum']._loaded_options = None
   _globals['_CONCURRENCY'].fields_by_name['maximum']._serialized_options = b'\342A\001\002\272H\n\"\010\030\200\224\353\334\003(\001'
-  _globals['_DIMENSION']._serialized_start=1658
-  _globals['_DIMENSION']._serialized_end=1784
-  _globals['_METRIC']._serialized_start=1787
-  _globals['_METRIC']._serialized_end=1971
-  _globals['_CALENDARPERIOD']._serialized_start=1974
-  _globals['_CALENDARPERIOD']._serialized_end=2129
-  _globals['_STORELOSSPOLICY']._serialized_start=2132
-  _globals['_STORELOSSPOLICY']._serialized_end=2277
+  _globals['_DIMENSION']._serialized_start=1682
+  _globals['_DIMENSION']._serialized_end=1808
+  _globals['_METRIC']._serialized_start=1811
+  _globals['_METRIC']._serialized_end=1995
+  _globals['_CALENDARPERIOD']._serialized_start=1998
+  _globals['_CALENDARPERIOD']._serialized_end=2153
+  _globals['_STORELOSSPOLICY']._serialized_start=2156
+  _globals['_STORELOSSPOLICY']._serialized_end=2301
   _globals['_LIMIT']._serialized_start=188
-  _globals['_LIMIT']._serialized_end=895
-  _globals['_SELECTOR']._serialized_start=898
-  _globals['_SELECTOR']._serialized_end=1159
-  _globals['_SELECTOR_LABELSENTRY']._serialized_start=1114
-  _globals['_SELECTOR_LABELSENTRY']._serialized_end=1159
-  _globals['_TOKENBUCKET']._serialized_start=1162
-  _globals['_TOKENBUCKET']._serialized_end=1352
-  _globals['_SLIDINGWINDOW']._serialized_start=1354
-  _globals['_SLIDINGWINDOW']._serialized_end=1477
-  _globals['_CALENDARWINDOW']._serialized_start=1479
-  _globals['_CALENDARWINDOW']._serialized_end=1605
-  _globals['_CONCURRENCY']._serialized_start=1607
-  _globals['_CONCURRENCY']._serialized_end=1656
+  _globals['_LIMIT']._serialized_end=919
+  _globals['_SELECTOR']._serialized_start=922
+  _globals['_SELECTOR']._serialized_end=1183
+  _globals['_SELECTOR_LABELSENTRY']._serialized_start=1138
+  _globals['_SELECTOR_LABELSENTRY']._serialized_end=1183
+  _globals['_TOKENBUCKET']._serialized_start=1186
+  _globals['_TOKENBUCKET']._serialized_end=1376
+  _globals['_SLIDINGWINDOW']._serialized_start=1378
+  _globals['_SLIDINGWINDOW']._serialized_end=1501
+  _globals['_CALENDARWINDOW']._serialized_start=1503
+  _globals['_CALENDARWINDOW']._serialized_end=1629
+  _globals['_CONCURRENCY']._serialized_start=1631
+  _globals['_CONCURRENCY']._serialized_end=1680
 # @@protoc_insertion_point(module_scope)
