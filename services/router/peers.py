@@ -13,6 +13,12 @@ from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.common.v1 import caller_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
+from services._runtime.errors import Code
+
+# The peer gave no answer, or none that says anything of the request.
+UNREACHABLE = frozenset(
+    {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
+)
 
 
 @dataclass(frozen=True, slots=True)
