@@ -34,17 +34,21 @@ local function multiply_divide(a, b, c, d)
   return quotient, rest
 end
 
--- A token bucket's fill is `units - part / interval`, with 0 <= part < interval. lows: {stamp, units, part}.
+-- A bucket is one array of numbers, as it is stored: what is read is changed in place and written back.
+local AMOUNT, INTERVAL, TIME, UNITS = 1, 2, 3, 4
+
+-- A token bucket: its fill is `units - part / interval`, with 0 <= part < interval. Then the lows: stamp, units, part of each.
+local PART, STAMP, LOWS = 5, 6, 7
 local token_bucket = {}
 
 local function less(units, part, other_units, other_part)
   return units < other_units or (units == other_units and part > other_part)
 end
 
-local function minus(bucket, units, part, taken_units, taken_part)
+local function minus(units, part, taken_units, taken_part, interval)
   units, part = units - taken_units, part - taken_part
   if part < 0 then
-    units, part = units + 1, part + bucket.interval
+    units, part = units + 1, part + interval
   end
   if units <= 0 then
     return 0, 0
@@ -53,188 +57,186 @@ local function minus(bucket, units, part, taken_units, taken_part)
 end
 
 function token_bucket.new(amount, interval, now)
-  return { amount = amount, interval = interval, time = now, stamp = 0, units = 0, part = 0, lows = {} }
+  return { amount, interval, now, 0, 0, 0 }
 end
 
-function token_bucket.read(packed)
-  local lows = {}
-  for place = 7, #packed, 3 do
-    lows[#lows + 1] = { packed[place], packed[place + 1], packed[place + 2] }
-  end
-  return {
-    amount = packed[1], interval = packed[2], time = packed[3],
-    stamp = packed[4], units = packed[5], part = packed[6], lows = lows,
-  }
-end
-
-function token_bucket.write(bucket)
-  local packed = { bucket.amount, bucket.interval, bucket.time, bucket.stamp, bucket.units, bucket.part }
-  for _, low in ipairs(bucket.lows) do
-    packed[#packed + 1] = low[1]
-    packed[#packed + 1] = low[2]
-    packed[#packed + 1] = low[3]
-  end
-  return packed, bucket.units * bucket.interval / bucket.amount
+function token_bucket.life_us(bucket)
+  return bucket[UNITS] * bucket[INTERVAL] / bucket[AMOUNT]
 end
 
 function token_bucket.advance(bucket, now)
-  if now <= bucket.time then
+  local elapsed = now - bucket[TIME]
+  if elapsed <= 0 then
     return
   end
-  local elapsed = now - bucket.time
-  bucket.time = now
-  local rest = elapsed % bucket.interval
+  bucket[TIME] = now
+  local rest = elapsed % bucket[INTERVAL]
   -- When this is too large to be exact, it is larger than any bucket.
-  local regained = (elapsed - rest) / bucket.interval * bucket.amount
-  if regained >= bucket.units then
-    bucket.units, bucket.part = 0, 0
+  local regained = (elapsed - rest) / bucket[INTERVAL] * bucket[AMOUNT]
+  if regained >= bucket[UNITS] then
+    bucket[UNITS], bucket[PART] = 0, 0
     return
   end
-  local more, part = multiply_divide(rest, bucket.amount, bucket.part, bucket.interval)
-  bucket.units, bucket.part = bucket.units - regained - more, part
-  if bucket.units <= 0 then
-    bucket.units, bucket.part = 0, 0
+  local more, part = multiply_divide(rest, bucket[AMOUNT], bucket[PART], bucket[INTERVAL])
+  bucket[UNITS], bucket[PART] = bucket[UNITS] - regained - more, part
+  if bucket[UNITS] <= 0 then
+    bucket[UNITS], bucket[PART] = 0, 0
   end
 end
 
+-- True when that changed anything.
 function token_bucket.reshape(bucket, amount, interval)
-  if interval ~= bucket.interval then
-    bucket.part = 0
-    for _, low in ipairs(bucket.lows) do
-      if low[3] > 0 then
-        low[2], low[3] = low[2] - 1, 0
+  if amount == bucket[AMOUNT] and interval == bucket[INTERVAL] then
+    return false
+  end
+  if interval ~= bucket[INTERVAL] then
+    bucket[PART] = 0
+    for low = LOWS, #bucket, 3 do
+      if bucket[low + 2] > 0 then
+        bucket[low + 1], bucket[low + 2] = bucket[low + 1] - 1, 0
       end
     end
-    bucket.interval, bucket.dirty = interval, true
   end
-  if amount ~= bucket.amount then
-    bucket.amount, bucket.dirty = amount, true
-  end
+  bucket[AMOUNT], bucket[INTERVAL] = amount, interval
+  return true
 end
 
-local function merge_nearest_lows(lows)
-  local nearest, least = 1, lows[2][2] - lows[1][2]
-  for place = 2, #lows - 1 do
-    local gap = lows[place + 1][2] - lows[place][2]
-    if gap < least then
-      nearest, least = place, gap
+-- Takes the low at `place` out, and moves those after it.
+local function remove_low(bucket, place)
+  local size = #bucket
+  for each = place, size - 3 do
+    bucket[each] = bucket[each + 3]
+  end
+  bucket[size], bucket[size - 1], bucket[size - 2] = nil, nil, nil
+end
+
+local function merge_nearest_lows(bucket)
+  local nearest, least = nil, nil
+  for low = LOWS, #bucket - 5, 3 do
+    local gap = bucket[low + 4] - bucket[low + 1]
+    if not least or gap < least then
+      nearest, least = low, gap
     end
   end
-  lows[nearest + 1][2], lows[nearest + 1][3] = lows[nearest][2], lows[nearest][3]
-  table.remove(lows, nearest)
+  bucket[nearest + 4], bucket[nearest + 5] = bucket[nearest + 1], bucket[nearest + 2]
+  remove_low(bucket, nearest)
 end
 
 function token_bucket.take(bucket, amount)
-  local lows = bucket.lows
-  bucket.stamp, bucket.dirty = math.max(bucket.stamp + 1, bucket.time), true
-  while #lows > 0 and not less(lows[#lows][2], lows[#lows][3], bucket.units, bucket.part) do
-    table.remove(lows)
+  local units, part, size = bucket[UNITS], bucket[PART], #bucket
+  bucket[STAMP] = math.max(bucket[STAMP] + 1, bucket[TIME])
+  while size >= LOWS and not less(bucket[size - 1], bucket[size], units, part) do
+    bucket[size], bucket[size - 1], bucket[size - 2] = nil, nil, nil
+    size = size - 3
   end
-  lows[#lows + 1] = { bucket.stamp, bucket.units, bucket.part }
-  if #lows > MAX_LOWS then
-    merge_nearest_lows(lows)
+  bucket[size + 1], bucket[size + 2], bucket[size + 3] = bucket[STAMP], units, part
+  if size + 3 >= LOWS + 3 * MAX_LOWS then
+    merge_nearest_lows(bucket)
   end
-  bucket.units = bucket.units + amount
-  if bucket.units > MAX_UNITS then
-    bucket.units, bucket.part = MAX_UNITS, 0
+  if units + amount > MAX_UNITS then
+    bucket[UNITS], bucket[PART] = MAX_UNITS, 0
+  else
+    bucket[UNITS] = units + amount
   end
-  return bucket.stamp
+  return bucket[STAMP]
 end
 
 function token_bucket.give_back(bucket, amount, stamp)
-  local units, part = amount, 0
-  if less(bucket.units, bucket.part, units, part) then
-    units, part = bucket.units, bucket.part
+  local units, part, interval = amount, 0, bucket[INTERVAL]
+  if less(bucket[UNITS], bucket[PART], units, part) then
+    units, part = bucket[UNITS], bucket[PART]
   end
-  for _, low in ipairs(bucket.lows) do
-    if low[1] > stamp then
-      if less(low[2], low[3], units, part) then
-        units, part = low[2], low[3]
+  for low = LOWS, #bucket, 3 do
+    if bucket[low] > stamp then
+      if less(bucket[low + 1], bucket[low + 2], units, part) then
+        units, part = bucket[low + 1], bucket[low + 2]
       end
       break
     end
   end
-  bucket.dirty = true
-  bucket.units, bucket.part = minus(bucket, bucket.units, bucket.part, units, part)
-  local lowered, kept = {}, nil
-  for place = #bucket.lows, 1, -1 do
-    local low = bucket.lows[place]
-    low[2], low[3] = minus(bucket, low[2], low[3], units, part)
-    if not kept or less(low[2], low[3], kept[2], kept[3]) then
-      table.insert(lowered, 1, low)
-      kept = low
+  bucket[UNITS], bucket[PART] = minus(bucket[UNITS], bucket[PART], units, part, interval)
+  local later_units, later_part = nil, nil
+  for low = #bucket - 2, LOWS, -3 do
+    local low_units, low_part = minus(bucket[low + 1], bucket[low + 2], units, part, interval)
+    bucket[low + 1], bucket[low + 2] = low_units, low_part
+    if later_units and not less(low_units, low_part, later_units, later_part) then
+      remove_low(bucket, low)
+    else
+      later_units, later_part = low_units, low_part
     end
   end
-  bucket.lows = lowered
 end
 
 -- What the client needs to work out when the bucket is empty, and when an amount fits.
 function token_bucket.outlook(bucket)
-  return bucket.units, bucket.part, 0
+  return bucket[UNITS], bucket[PART], 0
 end
 
--- A sliding window: `amount` is its length, `interval` a slot's. slots: {number, count}, ascending.
+-- A sliding window: `amount` is its length, `interval` a slot's. Then number and count of each slot, ascending.
+local SLOTS = 5
 local sliding_window = {}
 
 local function leaves_at(bucket, slot)
-  return (slot + 1) * bucket.interval + bucket.amount
+  return (bucket[slot] + 1) * bucket[INTERVAL] + bucket[AMOUNT]
 end
 
 function sliding_window.new(amount, interval, now)
-  return { amount = amount, interval = interval, time = now, units = 0, slots = {} }
+  return { amount, interval, now, 0 }
 end
 
-function sliding_window.read(packed)
-  local slots = {}
-  for place = 5, #packed, 2 do
-    slots[#slots + 1] = { packed[place], packed[place + 1] }
-  end
-  return {
-    amount = packed[1], interval = packed[2], time = packed[3], units = packed[4], slots = slots,
-  }
+function sliding_window.life_us(bucket)
+  return bucket[AMOUNT] + bucket[INTERVAL]
 end
 
-function sliding_window.write(bucket)
-  local packed = { bucket.amount, bucket.interval, bucket.time, bucket.units }
-  for _, slot in ipairs(bucket.slots) do
-    packed[#packed + 1] = slot[1]
-    packed[#packed + 1] = slot[2]
+-- Takes `count` slots out, beginning with the one at `place`.
+local function remove_slots(bucket, place, count)
+  local size = #bucket
+  for each = place, size - 2 * count do
+    bucket[each] = bucket[each + 2 * count]
   end
-  return packed, bucket.amount + bucket.interval
+  for each = size, size - 2 * count + 1, -1 do
+    bucket[each] = nil
+  end
 end
 
 function sliding_window.advance(bucket, now)
-  bucket.time = math.max(bucket.time, now)
-  while bucket.slots[1] and leaves_at(bucket, bucket.slots[1][1]) <= bucket.time do
-    bucket.units = bucket.units - bucket.slots[1][2]
-    table.remove(bucket.slots, 1)
+  bucket[TIME] = math.max(bucket[TIME], now)
+  local left = 0
+  while bucket[SLOTS + 2 * left] and leaves_at(bucket, SLOTS + 2 * left) <= bucket[TIME] do
+    bucket[UNITS] = bucket[UNITS] - bucket[SLOTS + 2 * left + 1]
+    left = left + 1
+  end
+  if left > 0 then
+    remove_slots(bucket, SLOTS, left)
   end
 end
 
-function sliding_window.reshape() end
+function sliding_window.reshape()
+  return false
+end
 
 function sliding_window.take(bucket, amount)
-  local number = math.floor(bucket.time / bucket.interval)
-  local counted = math.min(amount, MAX_UNITS - bucket.units)
+  local number = math.floor(bucket[TIME] / bucket[INTERVAL])
+  local counted = math.min(amount, MAX_UNITS - bucket[UNITS])
   if counted > 0 then
-    local last = bucket.slots[#bucket.slots]
-    if last and last[1] == number then
-      last[2] = last[2] + counted
+    local size = #bucket
+    if size >= SLOTS and bucket[size - 1] == number then
+      bucket[size] = bucket[size] + counted
     else
-      table.insert(bucket.slots, { number, counted })
+      bucket[size + 1], bucket[size + 2] = number, counted
     end
-    bucket.units, bucket.dirty = bucket.units + counted, true
+    bucket[UNITS] = bucket[UNITS] + counted
   end
   return number
 end
 
 function sliding_window.give_back(bucket, amount, stamp)
-  for place, slot in ipairs(bucket.slots) do
-    if slot[1] == stamp then
-      local refund = math.min(amount, slot[2])
-      bucket.units, slot[2], bucket.dirty = bucket.units - refund, slot[2] - refund, true
-      if slot[2] == 0 then
-        table.remove(bucket.slots, place)
+  for slot = SLOTS, #bucket, 2 do
+    if bucket[slot] == stamp then
+      local refund = math.min(amount, bucket[slot + 1])
+      bucket[UNITS], bucket[slot + 1] = bucket[UNITS] - refund, bucket[slot + 1] - refund
+      if bucket[slot + 1] == 0 then
+        remove_slots(bucket, slot, 1)
       end
       return
     end
@@ -242,22 +244,21 @@ function sliding_window.give_back(bucket, amount, stamp)
 end
 
 function sliding_window.outlook(bucket, wanted, capacity)
-  local last = bucket.slots[#bucket.slots]
-  local reset_after = last and leaves_at(bucket, last[1]) - bucket.time or 0
-  local left = bucket.units
+  local size, left = #bucket, bucket[UNITS]
+  local reset_after = size >= SLOTS and leaves_at(bucket, size - 1) - bucket[TIME] or 0
   if left + wanted > capacity then
-    for _, slot in ipairs(bucket.slots) do
-      left = left - slot[2]
+    for slot = SLOTS, size, 2 do
+      left = left - bucket[slot + 1]
       if left + wanted <= capacity then
-        return bucket.units, reset_after, leaves_at(bucket, slot[1]) - bucket.time
+        return bucket[UNITS], reset_after, leaves_at(bucket, slot) - bucket[TIME]
       end
     end
   end
-  return bucket.units, reset_after, 0
+  return bucket[UNITS], reset_after, 0
 end
 
 local kinds = { token_bucket, sliding_window }
-local loaded = {}
+local loaded, changed = {}, {}
 
 -- The bucket as it is now; each is read once per call, however many items need it.
 local function load(key, kind, amount, interval, now)
@@ -265,24 +266,38 @@ local function load(key, kind, amount, interval, now)
   if not bucket then
     local packed = redis.call('GET', key)
     if packed then
-      bucket = kinds[kind].read(cmsgpack.unpack(packed))
+      bucket = cmsgpack.unpack(packed)
       kinds[kind].advance(bucket, now)
     else
       bucket = kinds[kind].new(amount, interval, now)
     end
-    bucket.kind = kind
     loaded[key] = bucket
   end
   return bucket
 end
 
-local function save_all()
-  for key, bucket in pairs(loaded) do
-    if bucket.dirty then
-      local packed, life_us = kinds[bucket.kind].write(bucket)
-      local life_ms = math.min(math.ceil(life_us / 1000), LONGEST_MS) + LINGER_MS
-      redis.call('SET', key, cmsgpack.pack(packed), 'PX', string.format('%.0f', life_ms))
-    end
+local function load_reshaped(key, kind, amount, interval, now)
+  local bucket = load(key, kind, amount, interval, now)
+  if kinds[kind].reshape(bucket, amount, interval) then
+    changed[key] = kind
+  end
+  return bucket
+end
+
+local function take(key, kind, bucket, amount)
+  changed[key] = kind
+  return kinds[kind].take(bucket, amount)
+end
+
+local function give_back(key, kind, bucket, amount, stamp)
+  changed[key] = kind
+  kinds[kind].give_back(bucket, amount, stamp)
+end
+
+local function save_changed()
+  for key, kind in pairs(changed) do
+    local life_ms = math.min(math.ceil(kinds[kind].life_us(loaded[key]) / 1000), LONGEST_MS) + LINGER_MS
+    redis.call('SET', key, cmsgpack.pack(loaded[key]), 'PX', string.format('%.0f', life_ms))
   end
 end
 

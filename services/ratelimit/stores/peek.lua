@@ -4,9 +4,8 @@
 local now = clock()
 local answers = {}
 for place, asked in ipairs(cmsgpack.unpack(ARGV[1])) do
-  local bucket = load(asked[1], asked[2], asked[3], asked[4], now)
-  kinds[asked[2]].reshape(bucket, asked[3], asked[4])
+  local bucket = load_reshaped(asked[1], asked[2], asked[3], asked[4], now)
   local units, first, second = kinds[asked[2]].outlook(bucket, 0, asked[5])
-  answers[place] = { bucket.units > asked[5], bucket.amount, bucket.interval, units, first, second }
+  answers[place] = { bucket[UNITS] > asked[5], bucket[AMOUNT], bucket[INTERVAL], units, first, second }
 end
 return cmsgpack.pack(answers)

@@ -9,7 +9,7 @@ local function row_of(asked, bucket, fits)
   local units, first, second = kinds[asked[2]].outlook(bucket, asked[5], asked[8])
   return {
     asked[6], asked[7], asked[8], asked[9], not fits, asked[5],
-    asked[2], bucket.amount, bucket.interval, units, first, second,
+    asked[2], bucket[AMOUNT], bucket[INTERVAL], units, first, second,
   }
 end
 
@@ -20,16 +20,15 @@ local function decide(record_key, ttl, wanted)
   end
   local buckets, fitting, admitted = {}, {}, true
   for place, asked in ipairs(wanted) do
-    local bucket = load(asked[1], asked[2], asked[3], asked[4], now)
-    kinds[asked[2]].reshape(bucket, asked[3], asked[4])
+    local bucket = load_reshaped(asked[1], asked[2], asked[3], asked[4], now)
     buckets[place] = bucket
-    fitting[place] = bucket.units + asked[5] <= asked[8]
+    fitting[place] = bucket[UNITS] + asked[5] <= asked[8]
     admitted = admitted and (fitting[place] or asked[9])
   end
   local rows, takes = {}, {}
   for place, asked in ipairs(wanted) do
     if admitted and fitting[place] then
-      local stamp = kinds[asked[2]].take(buckets[place], asked[5])
+      local stamp = take(asked[1], asked[2], buckets[place], asked[5])
       takes[#takes + 1] = { asked[1], asked[2], asked[3], asked[4], asked[7], asked[5], stamp }
     end
     rows[place] = row_of(asked, buckets[place], fitting[place])
@@ -43,5 +42,5 @@ end
 for place, item in ipairs(cmsgpack.unpack(ARGV[1])) do
   answers[place] = decide(KEYS[place], item[1], item[2])
 end
-save_all()
+save_changed()
 return cmsgpack.pack(answers)

@@ -11,14 +11,14 @@ local function resolve(record_key, used)
     return 0
   end
   if record[1] == OPEN then
-    for _, take in ipairs(record[4]) do
-      local key, kind, amount, interval, metric, reserved, stamp = unpack(take)
+    for _, taken in ipairs(record[4]) do
+      local key, kind, amount, interval, metric, reserved, stamp = unpack(taken)
       local bucket = load(key, kind, amount, interval, now)
       local missing = used[metric] - reserved
       if missing > 0 then
-        kinds[kind].take(bucket, missing)
+        take(key, kind, bucket, missing)
       elseif missing < 0 then
-        kinds[kind].give_back(bucket, -missing, stamp)
+        give_back(key, kind, bucket, -missing, stamp)
       end
     end
     local expires_at = math.max(record[2], now + REMEMBERED_US)
@@ -31,5 +31,5 @@ end
 for place, used in ipairs(cmsgpack.unpack(ARGV[1])) do
   answers[place] = resolve(KEYS[place], used)
 end
-save_all()
+save_changed()
 return answers
