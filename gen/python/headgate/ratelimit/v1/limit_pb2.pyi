@@ -32,9 +32,9 @@ class _DimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dimension.V
     DIMENSION_ORGANIZATION: _Dimension.ValueType  # 1
     """The organisation."""
     DIMENSION_USER: _Dimension.ValueType  # 2
-    """The user."""
+    """The user, within the organisation."""
     DIMENSION_KEY: _Dimension.ValueType  # 3
-    """The API key."""
+    """The API key, within the organisation."""
     DIMENSION_MODEL: _Dimension.ValueType  # 4
     """The model, as the request names it."""
 
@@ -46,9 +46,9 @@ DIMENSION_UNSPECIFIED: Dimension.ValueType  # 0
 DIMENSION_ORGANIZATION: Dimension.ValueType  # 1
 """The organisation."""
 DIMENSION_USER: Dimension.ValueType  # 2
-"""The user."""
+"""The user, within the organisation."""
 DIMENSION_KEY: Dimension.ValueType  # 3
-"""The API key."""
+"""The API key, within the organisation."""
 DIMENSION_MODEL: Dimension.ValueType  # 4
 """The model, as the request names it."""
 Global___Dimension: _TypeAlias = Dimension  # noqa: Y015
@@ -176,7 +176,7 @@ class Limit(_message.Message):
     metric: Global___Metric.ValueType
     """What is counted."""
     shadow: _builtins.bool
-    """Count and report, never refuse."""
+    """Count and report, never refuse. What it would have refused, it does not count, so that it shows what it would do."""
     store_loss_policy: Global___StoreLossPolicy.ValueType
     """What callers of this service should do while it or its store can't be reached."""
     source: _source_pb2.ResourceSource.ValueType
@@ -329,7 +329,9 @@ Global___TokenBucket: _TypeAlias = TokenBucket  # noqa: Y015
 
 @_typing.final
 class SlidingWindow(_message.Message):
-    """At most `maximum` in any window of length `window`, wherever the window begins."""
+    """At most `maximum` in any window of length `window`, wherever the window begins. What was taken is free again at most a
+    sixtieth of the window later than it could be.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

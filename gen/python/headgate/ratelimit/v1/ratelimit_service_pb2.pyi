@@ -136,7 +136,9 @@ class ReserveResponse(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitStatus]:
-        """Every limit that binds the request, as it stands after the reservation."""
+        """Every limit that binds the request, as it stands after the reservation, ordered by limit_id. Empty: none binds, nothing is
+        kept of the reservation, and there is nothing to settle, release or renew.
+        """
 
     def __init__(
         self,
@@ -241,7 +243,9 @@ class SettleResponse(_message.Message):
 
     SETTLED_FIELD_NUMBER: _builtins.int
     settled: _builtins.bool
-    """True when this call, or an earlier one with the same id, settled the reservation; false when it is unknown or has expired."""
+    """True when this call, or an earlier one with the same id, settled the reservation, and when no limit can bind the caller;
+    false when it is unknown, released or has expired.
+    """
     def __init__(
         self,
         *,
@@ -291,7 +295,9 @@ class ReleaseResponse(_message.Message):
 
     RELEASED_FIELD_NUMBER: _builtins.int
     released: _builtins.bool
-    """True when this call, or an earlier one, released it; false when it is unknown, settled or has expired."""
+    """True when this call, or an earlier one, released it, and when no limit can bind the caller; false when it is unknown,
+    settled or has expired.
+    """
     def __init__(
         self,
         *,

@@ -107,7 +107,8 @@ class RateLimitServiceServicer:
     """
 
     def Reserve(self, request, context):
-        """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer.
+        """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
+        as long as the reservation lives; a refused one is not kept, and is decided anew.
         RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -144,14 +145,14 @@ class RateLimitServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchReserve(self, request, context):
-        """Many Reserve calls in one; each decided by itself, in order.
+        """Many Reserve calls in one; each judged and decided by itself, in order: an invalid one fails alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchSettle(self, request, context):
-        """Many Settle calls in one.
+        """Many Settle calls in one; an invalid one fails alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,8 @@ class RateLimitServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RateLimitServiceAsyncStub: ...
     Reserve: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.ReserveRequest, _ratelimit_service_pb2.ReserveResponse]
-    """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer.
+    """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
+    as long as the reservation lives; a refused one is not kept, and is decided anew.
     RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
     """
     Settle: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SettleRequest, _ratelimit_service_pb2.SettleResponse]
@@ -54,9 +55,9 @@ class RateLimitServiceStub:
     Peek: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.PeekRequest, _ratelimit_service_pb2.PeekResponse]
     """Shows every limit that binds a caller, and takes nothing."""
     BatchReserve: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.BatchReserveRequest, _ratelimit_service_pb2.BatchReserveResponse]
-    """Many Reserve calls in one; each decided by itself, in order."""
+    """Many Reserve calls in one; each judged and decided by itself, in order: an invalid one fails alone."""
     BatchSettle: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.BatchSettleRequest, _ratelimit_service_pb2.BatchSettleResponse]
-    """Many Settle calls in one."""
+    """Many Settle calls in one; an invalid one fails alone."""
     SetLimit: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SetLimitRequest, _ratelimit_service_pb2.SetLimitResponse]
     """Creates or replaces a limit. Buckets keep what was already used when only amounts change.
     FAILED_PRECONDITION `READ_ONLY_RESOURCE`: the file declares it. ABORTED `ETAG_MISMATCH`: somebody else changed it.
@@ -80,7 +81,8 @@ class RateLimitServiceAsyncStub(RateLimitServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reserve: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.ReserveRequest, _ratelimit_service_pb2.ReserveResponse]  # type: ignore[assignment]
-    """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer.
+    """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
+    as long as the reservation lives; a refused one is not kept, and is decided anew.
     RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SettleRequest, _ratelimit_service_pb2.SettleResponse]  # type: ignore[assignment]
@@ -94,9 +96,9 @@ class RateLimitServiceAsyncStub(RateLimitServiceStub):
     Peek: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.PeekRequest, _ratelimit_service_pb2.PeekResponse]  # type: ignore[assignment]
     """Shows every limit that binds a caller, and takes nothing."""
     BatchReserve: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.BatchReserveRequest, _ratelimit_service_pb2.BatchReserveResponse]  # type: ignore[assignment]
-    """Many Reserve calls in one; each decided by itself, in order."""
+    """Many Reserve calls in one; each judged and decided by itself, in order: an invalid one fails alone."""
     BatchSettle: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.BatchSettleRequest, _ratelimit_service_pb2.BatchSettleResponse]  # type: ignore[assignment]
-    """Many Settle calls in one."""
+    """Many Settle calls in one; an invalid one fails alone."""
     SetLimit: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SetLimitRequest, _ratelimit_service_pb2.SetLimitResponse]  # type: ignore[assignment]
     """Creates or replaces a limit. Buckets keep what was already used when only amounts change.
     FAILED_PRECONDITION `READ_ONLY_RESOURCE`: the file declares it. ABORTED `ETAG_MISMATCH`: somebody else changed it.
@@ -123,7 +125,8 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratelimit_service_pb2.ReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ratelimit_service_pb2.ReserveResponse, _abc.Awaitable[_ratelimit_service_pb2.ReserveResponse]]:
-        """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer.
+        """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
+        as long as the reservation lives; a refused one is not kept, and is decided anew.
         RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
         """
 
@@ -167,7 +170,7 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratelimit_service_pb2.BatchReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ratelimit_service_pb2.BatchReserveResponse, _abc.Awaitable[_ratelimit_service_pb2.BatchReserveResponse]]:
-        """Many Reserve calls in one; each decided by itself, in order."""
+        """Many Reserve calls in one; each judged and decided by itself, in order: an invalid one fails alone."""
 
     @_abc_1.abstractmethod
     def BatchSettle(
@@ -175,7 +178,7 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratelimit_service_pb2.BatchSettleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ratelimit_service_pb2.BatchSettleResponse, _abc.Awaitable[_ratelimit_service_pb2.BatchSettleResponse]]:
-        """Many Settle calls in one."""
+        """Many Settle calls in one; an invalid one fails alone."""
 
     @_abc_1.abstractmethod
     def SetLimit(
