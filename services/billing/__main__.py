@@ -27,11 +27,13 @@ from services.billing.prices import PriceBook
 from services.billing.settings import PEPPER_VARIABLE, BillingSettings, single_process
 from services.billing.stores.sql.accounts import SqlAccounts
 from services.billing.stores.sql.budgets import SqlBudgets
-from services.billing.stores.sql.database import Database, StoreInUseError, open_postgresql, open_sqlite
+from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.ledger import SqlLedger
+from services.billing.stores.sql.postgresql import open_postgresql
 from services.billing.stores.sql.prices import SqlPrices
 from services.billing.stores.sql.schema import NewerSchemaError, migrate
+from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
 from services.billing.sweep import sweep_for_ever
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from services.billing.stores.sql.database import open_postgresql, open_sqlite
+from services.billing.stores.sql.postgresql import open_postgresql
+from services.billing.stores.sql.sqlite import open_sqlite
 from tests.contract.billing.stores import OpenDatabase, Stores, opened
 
 

@@ -12,7 +12,8 @@ from services.billing.books import Authorized, Capture, Captured, Operation, Voi
 from services.billing.budgets import Budget, Period
 from services.billing.errors import StoreUnavailableError
 from services.billing.pricing import Price, Source, Tier
-from services.billing.stores.sql.database import StoreInUseError, open_postgresql, open_sqlite
+from services.billing.stores.sql.postgresql import open_postgresql
+from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
 from services.billing.usage import UsageFilter
 from tests.contract.billing.stores import ALICE, BOB, Stores, hold, opened, used
 from tests.support.postgres_server import PostgresServer

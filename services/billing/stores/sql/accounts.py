@@ -22,7 +22,7 @@ class SqlAccounts:
             if account.user_id:
                 _require_account(connection, account.organization_id, "")
             connection.execute(
-                insert_into(connection, accounts).on_conflict_do_nothing(),
+                insert_into(connection.dialect.name, accounts).on_conflict_do_nothing(),
                 {
                     "organization_id": account.organization_id,
                     "user_id": account.user_id,

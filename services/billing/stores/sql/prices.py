@@ -20,7 +20,7 @@ class SqlPrices:
     async def add_price(self, price: Price) -> None:
         def body(connection: Connection) -> None:
             row = rows.price_row(price, self._definitions.change(connection))
-            connection.execute(insert_into(connection, prices).on_conflict_do_nothing(), row)
+            connection.execute(insert_into(connection.dialect.name, prices).on_conflict_do_nothing(), row)
 
         await self._database.write(body, defines=True)
 
