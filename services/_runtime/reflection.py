@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
+from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
@@ -51,6 +52,8 @@ def _described(service_names: Sequence[str]) -> descriptor_pool.DescriptorPool:
 
     for name in service_names:
         add(source.FindFileContainingSymbol(name))
+    # Errors carry its messages as Any: a client can print only what it can look up.
+    add(error_details_pb2.DESCRIPTOR)
     return described
 
 
