@@ -1,0 +1,1 @@
+"""Benchmarks: Headgate and its peers, side by side in one run."""

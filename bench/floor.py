@@ -1,0 +1,41 @@
+"""The floor: what a bare grpc.aio server costs that does nothing. `python -m bench.floor` prints its address."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+SERVICE = "bench.v1.Floor"
+
+
+async def _echo(request: bytes, _context: Any) -> bytes:
+    return request
+
+
+async def _stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
+    """As many messages as its first four digits say."""
+    for _ in range(int(request[:4])):
+        yield request
+
+
+async def _serve() -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    server = grpc.aio.server()
+    handlers = {
+        "Echo": grpc.unary_unary_rpc_method_handler(_echo),
+        "Stream": grpc.unary_stream_rpc_method_handler(_stream),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(f"ready 127.0.0.1:{port}", flush=True)
+    await ended.wait()
+    await server.stop(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

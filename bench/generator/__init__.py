@@ -1,0 +1,1 @@
+"""The load generator: a process of its own, so that its CPU is never the gateway's."""

@@ -1,0 +1,110 @@
+"""Load over gRPC: the router's contract, and the floor's echo."""
+
+import grpc
+
+from bench.floor import SERVICE as FLOOR
+from bench.generator.client import Answer, WrongAnswerError, now
+from bench.generator.window import Window
+from bench.upstream_answers import input_tokens, model_name, text_of
+from headgate.common.v1 import cache_status_pb2, outcome_pb2
+from headgate.router.v1 import completion_pb2 as pb
+from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
+
+_TIMEOUT_SECONDS = 60.0
+_MAX_OUTPUT_TOKENS = 1024
+_OPTIONS = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
+
+
+class HeadgateClient:
+    """Implements `Client`."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(f"dns:///{address}", _OPTIONS)
+        self._stub = RouterServiceStub(self._channel)  # type: ignore[no-untyped-call, unused-ignore]
+
+    async def ask(self, prompt: str, key: str, window: Window) -> Answer:
+        request = pb.CompletionRequest(
+            model=model_name(window.tokens, window.pace_ms),
+            prompt=prompt,
+            max_output_tokens=_MAX_OUTPUT_TOKENS,
+            temperature=0,
+        )
+        metadata = (("authorization", f"Bearer {key}"),)
+        try:
+            if window.streamed:
+                return await self._stream(request, metadata)
+            return _of_completion(
+                await self._stub.Complete(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise WrongAnswerError(f"{error.code().name}: {error.details()}") from None
+
+    async def _stream(self, request: pb.CompletionRequest, metadata: tuple[tuple[str, str], ...]) -> Answer:
+        answer, finished = Answer(), None
+        async for event in self._stub.StreamComplete(request, timeout=_TIMEOUT_SECONDS, metadata=metadata):
+            answer.messages += 1
+            match event.WhichOneof("event"):
+                case "delta":
+                    answer.piece(now())
+                    answer.parts.append(event.delta.text)
+                case "started":
+                    answer.is_hit = event.started.cache_status == cache_status_pb2.CACHE_STATUS_EXACT
+                case "finished":
+                    finished = event.finished
+        if finished is None:
+            raise WrongAnswerError("a stream without its end")
+        answer.text = "".join(answer.parts)
+        _take_finished(finished, answer)
+        return answer
+
+    def is_right(self, answer: Answer, prompt: str, window: Window) -> bool:
+        if answer.text != text_of(prompt, window.tokens):
+            return False
+        return answer.is_hit or (answer.input_tokens, answer.output_tokens) == (
+            input_tokens(prompt),
+            window.tokens,
+        )
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _of_completion(completion: pb.Completion) -> Answer:
+    answer = Answer(messages=1)
+    answer.text = "".join(part.text for choice in completion.choices for part in choice.message.parts)
+    answer.is_hit = completion.cache_status == cache_status_pb2.CACHE_STATUS_EXACT
+    _take_finished(completion.finished, answer)
+    return answer
+
+
+def _take_finished(finished: pb.Finished, answer: Answer) -> None:
+    if finished.outcome != outcome_pb2.OUTCOME_COMPLETE:
+        raise WrongAnswerError(f"ended as {outcome_pb2.Outcome.Name(finished.outcome)}")
+    answer.input_tokens = finished.usage.input_tokens
+    answer.output_tokens = finished.usage.output_tokens
+
+
+class FloorClient:
+    """Implements `Client`."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(f"dns:///{address}", _OPTIONS)
+        self._echo = self._channel.unary_unary(f"/{FLOOR}/Echo")
+        self._messages = self._channel.unary_stream(f"/{FLOOR}/Stream")
+
+    async def ask(self, prompt: str, key: str, window: Window) -> Answer:  # noqa: ARG002 - it asks for none
+        answer = Answer()
+        if not window.streamed:
+            answer.text = (await self._echo(prompt.encode(), timeout=_TIMEOUT_SECONDS)).decode()
+            answer.messages = 1
+            return answer
+        async for _ in self._messages(f"{window.tokens:04d}".encode(), timeout=_TIMEOUT_SECONDS):
+            answer.piece(now())
+            answer.messages += 1
+        return answer
+
+    def is_right(self, answer: Answer, prompt: str, window: Window) -> bool:
+        return answer.messages == window.tokens if window.streamed else answer.text == prompt
+
+    async def close(self) -> None:
+        await self._channel.close()
