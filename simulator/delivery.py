@@ -8,7 +8,7 @@ from aiohttp import web
 from simulator.behaviour import Behaviour, Interruption
 from simulator.errors import ApiError
 from simulator.ledger import Record
-from simulator.pacing import Pacer, frames_until
+from simulator.pacing import Pacer, frames_until, opening_frames
 from simulator.reply import Reply
 
 _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
@@ -53,7 +53,10 @@ class Delivery:
     async def _send_events(self, reply: Reply) -> web.StreamResponse:
         frames = reply.frames() if reply.frames else iter(())
         interruption = self._interruption(reply)
-        if interruption is not None:
+        if interruption == (Interruption.HANG, 0):
+            # A server that has read the prompt and says no more: its client knows the prompt's tokens, and none else.
+            frames = opening_frames(frames)
+        elif interruption is not None:
             frames = frames_until(frames, interruption[1])
         await asyncio.sleep(self._behaviour.ttft_seconds)
         response = web.StreamResponse(headers=_STREAM_HEADERS | self._headers)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from simulator.reply import Frame
 
@@ -57,3 +58,8 @@ def frames_until(frames: Iterable[Frame], tokens: int) -> Iterator[Frame]:
         left -= frame[1]
         if not left:
             return
+
+
+def opening_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The events before the first token."""
+    return takewhile(lambda frame: not frame[1], frames)

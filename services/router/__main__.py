@@ -24,6 +24,7 @@ from services.router.config import RouterConfig
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
 from services.router.health import TargetHealth
+from services.router.limit_settlement import LimitSettlements
 from services.router.metrics import RouterMetrics, RouterState
 from services.router.pipeline import Pipeline
 from services.router.provider import Provider
@@ -73,11 +74,12 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     )
     admission = Admission(limits, cached, bank, policy)
     failover = Failover(health, clock, admission.output_bound, telemetry.tracing.span)
+    limit_settlements = LimitSettlements(limits, clock.monotonic, metrics.peer_lost)
     pipeline = Pipeline(
         catalog=catalog,
         admission=admission,
         failover=failover,
-        limits=limits,
+        limits=limit_settlements,
         cached=cached,
         settlements=settlements,
         observer=metrics,
@@ -97,6 +99,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         ),
         on_stop=[
             pipeline.drain,
+            limit_settlements.stop,
             settlements.stop,
             *(channel.close for channel in channels),
             *(provider.close for provider in providers.values()),

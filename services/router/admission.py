@@ -11,15 +11,10 @@ from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.common.v1 import cache_status_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
-from services._runtime.errors import Code, GatewayError, PeerUnavailableError
+from services._runtime.errors import GatewayError, PeerUnavailableError
 from services.router.cache_policy import content_of, may_keep, may_look
-from services.router.peers import Billing, Cache, RateLimit
+from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
 from services.router.run import Run
-
-# The peer gave no answer; anything else is its answer.
-_UNREACHABLE = frozenset(
-    {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ class Admission:
             return completion_pb2.CachedCompletion.FromString(found.entry.value)
         except GatewayError as error:
             # Whatever ails the cache, the request is answered without it.
-            self._policy.on_peer_lost("cache" if error.code in _UNREACHABLE else "cache_refused")
+            self._policy.on_peer_lost("cache" if error.code in UNREACHABLE else "cache_refused")
         except DecodeError:
             self._policy.on_peer_lost("cache_refused")
         return None
@@ -80,7 +75,7 @@ class Admission:
         try:
             run.limit_statuses.extend((await reserving).statuses)
         except GatewayError as error:
-            if error.code not in _UNREACHABLE:
+            if error.code not in UNREACHABLE:
                 run.reserved = False
                 raise
             self._policy.on_peer_lost("ratelimit")
@@ -96,7 +91,7 @@ class Admission:
         try:
             await self._billing.authorize(self._hold_request(run))
         except GatewayError as error:
-            if error.code not in _UNREACHABLE:
+            if error.code not in UNREACHABLE:
                 run.hold_id = ""
                 raise
             self._policy.on_peer_lost("billing")

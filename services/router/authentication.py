@@ -9,11 +9,10 @@ from typing import Any
 
 from services._runtime import context
 from services._runtime.authentication import bearer_token
-from services._runtime.errors import Code, GatewayError, PeerUnavailableError
-from services.router.peers import Accounts, Principal
+from services._runtime.errors import GatewayError, PeerUnavailableError
+from services.router.peers import UNREACHABLE, Accounts, Principal
 
 MAX_KEYS = 100_000
-_UNREACHABLE = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN})
 
 
 @dataclass(slots=True)
@@ -56,7 +55,7 @@ class KeyAuthentication:
         try:
             verdict: Principal | GatewayError = await self._resolve(digest, token)
         except GatewayError as error:
-            if error.code in _UNREACHABLE:
+            if error.code in UNREACHABLE:
                 return self._stale(known, error)
             verdict = error
         now = self._now()

@@ -6,8 +6,8 @@ captured or voided, the reservation settled or released, exactly once each.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.billing.v1 import usage_pb2 as billing_usage
@@ -24,7 +24,8 @@ from services.router.errors import CallerCancelledError, OverloadedError
 from services.router.failover import Clock, Failover
 from services.router.idempotency import InFlight
 from services.router.leg import describe, total_usage
-from services.router.peers import Cache, Principal, RateLimit
+from services.router.limit_settlement import LimitSettlements
+from services.router.peers import Cache, Principal
 from services.router.routing import make_plan, normalise
 from services.router.run import Run, StoppedError
 from services.router.settlement import Settlements
@@ -49,7 +50,7 @@ class Pipeline:
         catalog: Catalog,
         admission: Admission,
         failover: Failover,
-        limits: RateLimit,
+        limits: LimitSettlements,
         cached: Cache,
         settlements: Settlements,
         observer: Observer,
@@ -151,9 +152,9 @@ class Pipeline:
     async def _settle(self, run: Run) -> None:
         run.outcome = _outcome(run)
         charging = self._charge_limits(run)
-        if run.error is not None and not run.legs:
+        if charging is not None and run.error is not None and not run.legs:
             # Refused: what was reserved is free again before the caller hears of it.
-            await self._tell(charging, "ratelimit")
+            await charging
             charging = None
         try:
             await self._book(run)
@@ -162,7 +163,8 @@ class Pipeline:
             self._in_flight.leave(run.principal.caller.organization_id, run.request)
             run.end(_finished(run) if run.error is None else None)
             self._observer.ended(run, self._clock.monotonic() - run.started_at)
-            await self._tell(charging, "ratelimit")
+            if charging is not None:
+                await charging
         await self._keep_answer(run)
 
     async def _book(self, run: Run) -> None:
@@ -202,20 +204,20 @@ class Pipeline:
         describe(record, run.request, now_ns - elapsed_ns, now_ns)
         return record
 
-    def _charge_limits(self, run: Run) -> Any:
-        """Start to settle what was used, or to give everything back when nothing was tried."""
+    def _charge_limits(self, run: Run) -> Awaitable[None] | None:
+        """Begin to settle what was used, or to give everything back when nothing was tried."""
         if not run.reserved:
             return None
         caller = run.principal.caller
         if run.hit is None and not run.legs:
-            return self._limits.release(
+            return self._limits.resolve(
                 ratelimit.ReleaseRequest(reservation_id=run.completion_id, caller=caller)
             )
         used = total_usage(leg.usage() for leg in run.legs)
         amounts = ratelimit.Amounts(
             requests=1, input_tokens=used.input_tokens, output_tokens=used.output_tokens
         )
-        return self._limits.settle(
+        return self._limits.resolve(
             ratelimit.SettleRequest(reservation_id=run.completion_id, caller=caller, amounts=amounts)
         )
 
@@ -245,16 +247,10 @@ class Pipeline:
         )
         if run.request.cache.HasField("ttl"):
             order.ttl.CopyFrom(run.request.cache.ttl)
-        await self._tell(self._cache.store(order), "cache")
-
-    async def _tell(self, telling: Any, peer: str) -> None:
-        """Await a peer that is told something the answer does not depend on; what it took expires by itself."""
-        if telling is None:
-            return
         try:
-            await telling
+            await self._cache.store(order)
         except GatewayError:
-            self._observer.peer_lost(peer)
+            self._observer.peer_lost("cache")
 
 
 def _stopped(run: Run) -> GatewayError:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.pacing import Pacer, frames_until
+from simulator.pacing import Pacer, frames_until, opening_frames
 
 START, A, B, C, END = (b"start ", 0), (b"a ", 1), (b"b ", 1), (b"c ", 1), (b"end", 0)
 
@@ -46,3 +46,7 @@ def test_frames_until_a_token_end_with_that_token() -> None:
     assert list(frames_until(frames, 0)) == []
     assert list(frames_until(frames, 2)) == [START, A, B]
     assert list(frames_until(frames, 3)) == [START, A, B, C]
+
+
+def test_opening_frames_end_before_the_first_token() -> None:
+    assert list(opening_frames([START, A, B])) == [START]
