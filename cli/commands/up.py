@@ -73,20 +73,18 @@ def up(
 
 
 def _watch(suite: "Suite", signals: "StopSignals", restart_after: float | None, *, logs: bool) -> None:
-    from cli.suite.log_tail import LogTail
+    from cli.suite.log_tail import LogTails
 
-    tails = {child.name: LogTail(child.log) for child in suite.children.values()} if logs else {}
+    tails = LogTails()
     while not signals.count:
         if restart_after is None:
             suite.check()
         else:
             suite.revive(time.monotonic(), restart_after)
-        for name, tail in tails.items():
-            for line in tail.lines():
-                typer.echo(f"{name:<10}{line}")
+        for name, line in tails.new_lines(suite.children) if logs else ():
+            typer.echo(f"{name:<10}{line}")
         signals.pause(_LOG_SECONDS if logs else _WATCH_SECONDS)
-    for tail in tails.values():
-        tail.close()
+    tails.close()
 
 
 def _print_addresses(suite: "Suite", addresses: "Addresses", data_dir: Path) -> None:

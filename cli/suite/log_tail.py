@@ -1,7 +1,9 @@
 """The children's logs, line by line as they are written, for `headgate up --logs`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from cli.suite.child import Child
 
 
 class LogTail:
@@ -18,3 +20,29 @@ class LogTail:
 
     def close(self) -> None:
         self._file.close()
+
+
+class LogTails:
+    """New lines of all children; a child that was started again has a new log."""
+
+    def __init__(self) -> None:
+        self._tails: dict[str, tuple[int, LogTail]] = {}
+
+    def new_lines(self, children: Mapping[str, Child]) -> Iterator[tuple[str, str]]:
+        for name, child in children.items():
+            for line in self._tail(child).lines():
+                yield name, line
+
+    def close(self) -> None:
+        for _pid, tail in self._tails.values():
+            tail.close()
+        self._tails.clear()
+
+    def _tail(self, child: Child) -> LogTail:
+        pid, tail = self._tails.get(child.name, (0, None))
+        if tail is not None and pid == child.pid:
+            return tail
+        if tail is not None:
+            tail.close()
+        self._tails[child.name] = (child.pid, LogTail(child.log))
+        return self._tails[child.name][1]

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.suite import RunningSuite, run_headgate
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def test_the_demo_shows_every_step_and_leaves_nothing(tmp_path: Path) -> None:
     done = run_headgate("demo", environ={"TMPDIR": str(tmp_path)})

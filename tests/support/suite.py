@@ -34,7 +34,7 @@ from cli.installation import Addresses, Installation
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 60.0
-_COMMAND_SECONDS = 60.0
+_COMMAND_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 
 
