@@ -212,7 +212,7 @@ class Books:
     def _capture(self, capture: Capture) -> Captured:
         digests = [record.digest() for record in capture.records]
         self._require_no_conflict(capture.records, digests)
-        priced = [self._cost(record) for record in capture.records]
+        priced = [self._cost(record, f"records[{index}]") for index, record in enumerate(capture.records)]
         costs = tuple(
             self._book(record, digest, cost, capture.hold_id)
             for record, digest, cost in zip(capture.records, digests, priced, strict=True)
@@ -244,7 +244,7 @@ class Books:
             self.changes.spent_nanos[budget.budget_id, budget.period.start_day(record.day)] += cost.nanos
         return cost
 
-    def _cost(self, record: UsageRecord) -> Cost:
+    def _cost(self, record: UsageRecord, field: str) -> Cost:
         if record.is_cache_hit:
             return Cost(0)
         price = self._prices.price(
@@ -254,7 +254,7 @@ class Books:
             return Cost(0, unpriced=True)
         self.changes.prices[price.price_id] = price
         nanos = cost_nanos(price, record.tokens)
-        _require_sane(nanos, "records")
+        _require_sane(nanos, f"{field}.usage")
         return Cost(nanos, price.price_id)
 
     def _void(self, void: Void) -> Voided:
