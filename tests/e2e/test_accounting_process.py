@@ -1,0 +1,100 @@
+"""A router process that ends while it streams: SIGTERM settles everything first, SIGKILL leaves it to the next start."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from headgate.common.v1 import outcome_pb2
+from headgate.router.v1 import completion_pb2
+from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
+from tests.support.accounting import (
+    RUNS,
+    all_settled,
+    check_books,
+    many,
+    outcomes,
+    router_section,
+    sources,
+    until,
+)
+from tests.support.in_process import InProcessSuite, in_process
+from tests.support.router_process import router_process
+
+TOKENS = 5
+SECTION = router_section({"whole": ["sim-small"], "m": [f"sim-small@hang-after={TOKENS}"]})
+
+
+def ask(model: str, **fields: Any) -> completion_pb2.CompletionRequest:
+    return completion_pb2.CompletionRequest(model=model, prompt="Tell me of the sea.", **fields)
+
+
+async def first_tokens(suite: InProcessSuite) -> str:
+    """What the simulator says to `ask` in TOKENS tokens."""
+    request = ask("whole", max_output_tokens=TOKENS)
+    completion = await suite.router.Complete(request, metadata=suite.metadata)
+    text: str = completion.choices[0].message.parts[0].text
+    return text
+
+
+async def read_until(call: Any, text: str) -> None:
+    """Returns once the stream has brought all of `text`."""
+    brought = ""
+    while brought != text:
+        event = await call.read()
+        assert event is not grpc.aio.EOF
+        brought += event.delta.text
+
+
+async def test_sigterm_mid_stream(tmp_path: Path) -> None:
+    async with in_process(tmp_path, SECTION) as suite, router_process(suite, tmp_path / "own") as process:
+        text = await first_tokens(suite)
+        async with grpc.aio.insecure_channel(process.address) as channel:
+            router = RouterServiceStub(channel)
+
+            async def begin(_number: int) -> Any:
+                call = router.StreamComplete(ask("m"), metadata=suite.metadata)
+                await read_until(call, text)
+                return call
+
+            calls = await many(begin)
+            process.signal(signal.SIGTERM)
+            codes = await asyncio.gather(*(call.code() for call in calls))
+            assert await process.ended() == 0
+        assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
+        await all_settled(suite)
+        entries = await check_books(suite, runs=RUNS + 1)
+        assert sources(entries) == {1}
+        assert {entry.record.usage.output_tokens for entry in entries} == {TOKENS}
+        assert outcomes(entries) == {outcome_pb2.OUTCOME_TRUNCATED, outcome_pb2.OUTCOME_ABORTED}
+
+
+async def test_what_a_killed_router_had_spooled_is_booked_by_the_next(tmp_path: Path) -> None:
+    """Billing is down while streams end; the router is killed; billing and another router come back."""
+    runs = 50
+    async with in_process(tmp_path, SECTION) as suite:
+        own = tmp_path / "own"
+        async with router_process(suite, own) as process:
+            async with grpc.aio.insecure_channel(process.address) as channel:
+                router = RouterServiceStub(channel)
+                text = await first_tokens(suite)
+                await router.Complete(ask("whole", max_output_tokens=TOKENS), metadata=suite.metadata)
+                await suite.services["billing"].stop()
+
+                async def cancel(_number: int) -> None:
+                    call = router.StreamComplete(ask("m"), metadata=suite.metadata)
+                    await read_until(call, text)
+                    call.cancel()
+
+                await many(cancel, runs)
+                await until(lambda: suite.reservations()["settled"] == runs + 2, "the end of every run")
+            process.signal(signal.SIGKILL)
+            await process.ended()
+        await suite.services["billing"].start()
+        async with router_process(suite, own):
+            await until(lambda: suite.holds()["captured"] + suite.holds()["barred"] == runs + 2, "delivery")
+        entries = await suite.entries()
+        assert len(entries) == runs + 2
+        assert {entry.record.usage.output_tokens for entry in entries} == {TOKENS}
