@@ -22,7 +22,8 @@ from headgate.router.v1 import completion_pb2 as pb
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
 
 PROMPT = "Explain in two sentences what a gateway in front of language models does."
-_MAX_TOKENS = 96
+# Room for two sentences: an answer that is cut off is not kept by the cache.
+_MAX_TOKENS = 512
 _SMALL_LIMIT = 2
 _WINDOW = timedelta(seconds=30)
 _REQUEST_SECONDS = 60.0
@@ -88,7 +89,7 @@ class Demonstration:
         answer = self._ask(self._router, out, err, self._request(PROMPT))
         check(answer.started.cache_status == CACHE_STATUS_MISS, "the first answer comes from a provider")
         check(answer.deltas > 1, f"the answer comes in pieces, and came in {answer.deltas}")
-        check(answer.finished.outcome == OUTCOME_COMPLETE or bool(answer.text), "the answer is whole")
+        check(answer.finished.outcome == OUTCOME_COMPLETE, "the answer is whole")
 
     def repeat(self, out: Console, err: Console) -> None:
         first = self.answers[0]
