@@ -33,11 +33,12 @@ async def launch(**variables: str) -> asyncio.subprocess.Process:
 
 async def listening(process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None
+    assert process.stderr is not None
     async with asyncio.timeout(START_SECONDS):
         async for line in process.stdout:
             if b'"event":"listening"' in line:
                 return
-    raise AssertionError("it ended before it listened")
+    raise AssertionError((await process.stderr.read()).decode())
 
 
 async def refused(**variables: str) -> bytes:
