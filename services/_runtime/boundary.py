@@ -27,25 +27,15 @@ _SERVER_FAULTS = frozenset(
 
 
 class Call:
-    """A call being served: gRPC's context, ours, and whether the initial metadata has left."""
+    """A call being served: gRPC's context and ours."""
 
-    __slots__ = ("_opened", "_reticent", "context", "request", "span", "started")
+    __slots__ = ("context", "request", "span", "started")
 
-    def __init__(self, context: Any, request: RequestContext, started: float, *, reticent: bool) -> None:
-        self._reticent = reticent
+    def __init__(self, context: Any, request: RequestContext, started: float) -> None:
         self.context = context
         self.request = request
         self.started = started
         self.span: Span | None = None
-        self._opened = False
-
-    async def open(self) -> None:
-        """Send the initial metadata, once; a trusted peer knows the request id, and a frame less is a tenth of a call."""
-        if not self._opened:
-            self._opened = True
-            if self._reticent and len(self.request.initial_metadata) == 1:
-                return
-            await self.context.send_initial_metadata(tuple(self.request.initial_metadata))
 
 
 class Method:
@@ -86,6 +76,8 @@ class Boundary:
             if self._authenticate is not None:
                 call.request.principal = await self._authenticate(metadata)
             response = await respond(incoming, call)
+            if call.request.trailing_metadata:
+                context.set_trailing_metadata(tuple(call.request.trailing_metadata))
         except asyncio.CancelledError:
             self._end(method, call, _cancellation(call))
             raise
@@ -115,9 +107,10 @@ class Boundary:
             request_id=request_id,
             method=method.name,
             deadline=None if remaining is None else now + remaining,
-            initial_metadata=[(REQUEST_ID_KEY, request_id)],
+            # A trusted peer knows the id that it sent.
+            trailing_metadata=[] if method.trusted else [(REQUEST_ID_KEY, request_id)],
         )
-        call = Call(context, request, now, reticent=method.trusted)
+        call = Call(context, request, now)
         call.span = self._telemetry.tracing.begin_server_span(request, metadata)
         request_context.enter(request)
         return call
@@ -132,9 +125,8 @@ class Boundary:
 
     async def _refuse(self, call: Call, error: GatewayError) -> None:
         wire = to_wire(error, self._domain)
-        trailing = (*(call.context.trailing_metadata() or ()), *wire.trailing)
+        trailing = (*call.request.trailing_metadata, *wire.trailing)
         try:
-            await call.open()
             await call.context.abort(wire.code, wire.message, trailing)
         except grpc.aio.InternalError as gone:
             raise asyncio.CancelledError from gone

@@ -11,7 +11,8 @@ class RequestContext:
 
     `principal` is what the service's authentication hook returned. `deadline` is a time of `time.monotonic()`, or
     None when the caller set none. `trace_id` and `span_id` are lower-case hex, empty when the request has no trace.
-    `log_ids` are bound to every log line (organisation, key, user).
+    `trailing_metadata` goes out with the call's end: metadata sent before would cost a frame of its own, a tenth of a unary
+    call's CPU. `log_ids` are bound to every log line (organisation, key, user).
     """
 
     request_id: str = ""
@@ -22,7 +23,7 @@ class RequestContext:
     span_id: str = ""
     sampled: bool = False
     links: tuple[tuple[str, str], ...] = ()
-    initial_metadata: list[tuple[str, str]] = field(default_factory=list)
+    trailing_metadata: list[tuple[str, str]] = field(default_factory=list)
     log_ids: dict[str, str] = field(default_factory=dict)
 
     def remaining_seconds(self, now: float) -> float | None:

@@ -80,9 +80,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         serialize, max_bytes = handler.response_serializer or bytes, self._max_message_bytes
 
         async def respond(incoming: Any, call: Call) -> bytes:
-            response = encode(serialize, await behaviour(read(incoming), call.context), max_bytes)
-            await call.open()
-            return response
+            return encode(serialize, await behaviour(read(incoming), call.context), max_bytes)
 
         async def wrapped(incoming: Any, context: Any) -> Any:
             return await serve(method, incoming, context, respond)
@@ -93,19 +91,13 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream
 
         async def respond(incoming: Any, call: Call) -> None:
-            responses = behaviour(read(incoming), opener := _OpeningContext(call))
+            responses = behaviour(read(incoming), call.context)
             if not hasattr(responses, "__aiter__"):
                 await responses
-                await opener.open()
                 return
             # This loop takes the place of gRPC's own, so that a message pays for no second one.
+            write = call.context.write
             async with aclosing(responses):
-                first = await anext(responses, None)
-                await call.open()
-                if first is None:
-                    return
-                write = call.context.write
-                await write(first)
                 async for response in responses:
                     await write(response)
 
@@ -117,29 +109,6 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             request_deserializer=_deserializer(handler),
             response_serializer=handler.response_serializer,
         )
-
-
-class _OpeningContext:
-    """The servicer's context, whose first `write` sends the initial metadata before; later ones are gRPC's own."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self.write = self._first_write
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._call.context, name)
-
-    async def send_initial_metadata(self, metadata: Any) -> None:
-        self._call.request.initial_metadata.extend(metadata)
-        await self._call.open()
-
-    async def open(self) -> None:
-        await self._call.open()
-
-    async def _first_write(self, message: Any) -> None:
-        self.write = self._call.context.write
-        await self._call.open()
-        await self.write(message)
 
 
 def _deserializer(handler: Any) -> Any:

@@ -6,7 +6,7 @@ captured or voided, the reservation settled or released, exactly once each.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from headgate.billing.v1 import billing_service_pb2 as billing
@@ -288,8 +288,8 @@ def _finished(run: Run) -> completion_pb2.CompletionEvent:
     return completion_pb2.CompletionEvent(finished=finished)
 
 
-def headers_of(run: Run) -> Mapping[str, str]:
-    """Initial metadata about the cache."""
+def cache_verdict(run: Run) -> str:
+    """`x-cache`: EXACT, MISS, or BYPASS when the cache was not asked."""
     if run.hit is not None:
-        return {"x-cache": "EXACT"}
-    return {"x-cache": "MISS" if may_keep(run.request) else "BYPASS"}
+        return "EXACT"
+    return "MISS" if may_keep(run.request) else "BYPASS"

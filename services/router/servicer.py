@@ -23,7 +23,7 @@ from services.router.collect import collect
 from services.router.counting import count_tokens
 from services.router.errors import ModelNotFoundError, NotImplementedYetError, SlowClientError
 from services.router.health import State, TargetHealth
-from services.router.pipeline import Pipeline, headers_of
+from services.router.pipeline import Pipeline, cache_verdict
 from services.router.run import Run
 
 _DEADLINE_SLACK_SECONDS = 0.05
@@ -57,19 +57,17 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         self._write_timeout_seconds = write_timeout_seconds
 
     async def Complete(  # noqa: N802
-        self, request: completion_pb2.CompletionRequest, context: Any
+        self, request: completion_pb2.CompletionRequest, _context: Any
     ) -> completion_pb2.Completion:
         run = self._pipeline.begin(request, request_context.current().principal, streamed=False)
-        with self._attended(run, context):
-            completion = collect([event async for event in run.events()])
-        _head(run)
-        return completion
+        with self._attended(run):
+            return collect([event async for event in run.events()])
 
     async def StreamComplete(  # type: ignore[override]  # noqa: N802 - it writes, because a write must be bounded in time
         self, request: completion_pb2.CompletionRequest, context: Any
     ) -> None:
         run = self._pipeline.begin(request, request_context.current().principal, streamed=True)
-        with self._attended(run, context):
+        with self._attended(run):
             await self._deliver(run, context.write)
 
     async def _deliver(self, run: Run, write: Any) -> None:
@@ -77,8 +75,6 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         try:
             async with asyncio.timeout(None) as stall:
                 async for event in run.events():
-                    if event.sequence == 1:
-                        _head(run)
                     stall.reschedule(loop.time() + self._write_timeout_seconds)
                     await write(event)
                     stall.reschedule(None)
@@ -89,7 +85,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             ) from None
 
     @contextmanager
-    def _attended(self, run: Run, context: Any) -> Iterator[None]:
+    def _attended(self, run: Run) -> Iterator[None]:
         """While the handler lives, so does the run; when the handler is torn away, the run is stopped and settled."""
         try:
             yield
@@ -97,8 +93,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             self._pipeline.stop(run, _why())
             raise
         finally:
-            if run.cost is not None:
-                context.set_trailing_metadata((("x-headgate-cost-nanos", str(run.cost.amount_nanos)),))
+            request_context.current().trailing_metadata.extend(_metadata_of(run))
 
     def ResumeCompletion(  # noqa: N802
         self, _request: router_service_pb2.ResumeCompletionRequest, _context: Any
@@ -174,11 +169,11 @@ def _why() -> outcome_pb2.Outcome.ValueType:
     return outcome_pb2.OUTCOME_CANCELLED
 
 
-def _head(run: Run) -> None:
-    """Initial metadata, before the first message leaves."""
-    headers = request_context.current().initial_metadata
-    headers.extend(headers_of(run).items())
-    headers.extend(limit_headers(run.limit_statuses))
+def _metadata_of(run: Run) -> Iterator[tuple[str, str]]:
+    yield "x-cache", cache_verdict(run)
+    yield from limit_headers(run.limit_statuses)
+    if run.cost is not None:
+        yield "x-headgate-cost-nanos", str(run.cost.amount_nanos)
 
 
 def _model(name: str, targets: Any) -> router_service_pb2.Model:

@@ -128,7 +128,7 @@ class EchoServicer:
 
     async def write(self, incoming: Any, rpc: Any) -> None:
         try:
-            context.current().initial_metadata.append(("x-cache", "miss"))
+            context.current().trailing_metadata.append(("x-cache", "miss"))
             for part in incoming.parts:
                 await rpc.write(EchoResponse(text=part.text))
             while incoming.mode == "flood":
@@ -157,7 +157,7 @@ class EchoServicer:
         if mode == "boom":
             raise RuntimeError("a defect")
         if mode == "limited":
-            rpc.set_trailing_metadata((("x-headgate-cost-nanos", "7"),))
+            context.current().trailing_metadata.append(("x-headgate-cost-nanos", "7"))
             violations = [QuotaViolation("limit:rpm", "60 a minute")]
             raise LimitedError("slow down", retry_after_seconds=2.5, quota_violations=violations)
         if mode == "wait":

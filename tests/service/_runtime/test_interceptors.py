@@ -26,7 +26,7 @@ async def refusal(call: Any) -> tuple[GatewayError, grpc.aio.AioRpcError]:
 async def test_the_callers_request_id_is_used_and_echoed(echo: Served) -> None:
     call = echo.unary()(request("hi", mode="request_id"), metadata=(("x-request-id", "mine-1"),))
     assert (await call).text == "mine-1"
-    assert dict(await call.initial_metadata())["x-request-id"] == "mine-1"
+    assert dict(await call.trailing_metadata())["x-request-id"] == "mine-1"
 
 
 @pytest.mark.parametrize("bad", ["", "has space", "x" * 129, "semi;colon"])
@@ -35,7 +35,7 @@ async def test_an_absent_or_invalid_request_id_is_replaced_by_a_new_one(echo: Se
     made = (await call).text
     assert made != bad
     assert len(made) == 32
-    assert dict(await call.initial_metadata())["x-request-id"] == made
+    assert dict(await call.trailing_metadata())["x-request-id"] == made
 
 
 async def test_the_servicer_sees_the_callers_deadline(echo: Served) -> None:
@@ -54,7 +54,7 @@ async def test_a_gateway_error_arrives_with_all_its_details(echo: Served) -> Non
     assert (error.message, error.retry_after_seconds) == ("slow down", 2.5)
     assert error.quota_violations[0].subject == "limit:rpm"
     assert dict(rpc_error.trailing_metadata())["x-headgate-cost-nanos"] == "7"
-    assert "x-request-id" in dict(rpc_error.initial_metadata())
+    assert "x-request-id" in dict(rpc_error.trailing_metadata())
     assert echo.counted("Echo", "RESOURCE_EXHAUSTED") == 1
 
 
@@ -102,7 +102,7 @@ async def test_a_streaming_rpc_validates_its_request_too(echo: Served, method: s
 async def test_a_trusted_method_is_not_validated_and_not_echoed(echo: Served) -> None:
     call = echo.unary("BatchEcho")(request("", "ok"))
     assert (await call).text == "ok"
-    assert "x-request-id" not in dict(await call.initial_metadata())
+    assert "x-request-id" not in dict(await call.trailing_metadata())
 
 
 async def test_bytes_that_are_no_message_are_the_callers_mistake(echo: Served) -> None:
@@ -139,7 +139,7 @@ async def test_streams_of_every_shape_arrive_whole(echo: Served) -> None:
     for method in ("Yield", "Write"):
         call = echo.stream(method)(request("a", "b", "c"))
         assert [response.text async for response in call] == ["a", "b", "c"]
-        assert "x-request-id" in dict(await call.initial_metadata())
+        assert "x-request-id" in dict(await call.trailing_metadata())
         assert echo.counted(method, "OK") == 1
     chat: Any = echo.channel.stream_stream(
         "/headgate.test.v1.EchoService/Chat",
@@ -154,9 +154,10 @@ async def test_a_stream_with_no_message_still_ends_well(echo: Served) -> None:
         assert [response async for response in echo.stream(method)(request())] == []
 
 
-async def test_a_servicers_own_initial_metadata_leaves_with_the_request_id(echo: Served) -> None:
+async def test_a_servicers_own_metadata_leaves_with_the_request_id(echo: Served) -> None:
     call = echo.stream("Write")(request("a"))
-    assert {"x-cache", "x-request-id"} <= set(dict(await call.initial_metadata()))
+    assert [response.text async for response in call] == ["a"]
+    assert {"x-cache", "x-request-id"} <= set(dict(await call.trailing_metadata()))
 
 
 @pytest.mark.parametrize("method", ["Yield", "Write"])

@@ -30,8 +30,8 @@ class RouterServiceStub:
     """The way in: completions by any configured model, with limits, budgets, cache and failover.
 
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
-    Metadata out, initial: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`;
-    trailing: `x-headgate-cost-nanos`.
+    Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
+    `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
     `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
@@ -89,8 +89,8 @@ class RouterServiceServicer:
     """The way in: completions by any configured model, with limits, budgets, cache and failover.
 
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
-    Metadata out, initial: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`;
-    trailing: `x-headgate-cost-nanos`.
+    Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
+    `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
     `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
@@ -217,8 +217,8 @@ class RouterService:
     """The way in: completions by any configured model, with limits, budgets, cache and failover.
 
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
-    Metadata out, initial: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`;
-    trailing: `x-headgate-cost-nanos`.
+    Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
+    `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
     `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
