@@ -74,6 +74,8 @@ class Admission:
     async def _reserve(self, run: Run, reserving: Awaitable[ratelimit.ReserveResponse]) -> None:
         try:
             run.limit_statuses.extend((await reserving).statuses)
+            # No limit binds: nothing was taken, and there is nothing to settle.
+            run.reserved = bool(run.limit_statuses)
         except GatewayError as error:
             if error.code not in UNREACHABLE:
                 run.reserved = False
