@@ -14,6 +14,7 @@ from services._runtime.authentication import require_internal_token
 from services._runtime.config import read_section
 from services._runtime.process import Application, run
 from services._runtime.server import Service
+from services._runtime.serving import EXIT_MISCONFIGURED, tell_misconfigured
 from services._runtime.settings import SettingsError, SharedSettings, read_settings, read_shared
 from services._runtime.telemetry import Telemetry
 from services.billing import account_servicer, servicer
@@ -24,7 +25,7 @@ from services.billing.keys import new_token
 from services.billing.metrics import BillingMetrics
 from services.billing.pepper import keep_pepper
 from services.billing.prices import PriceBook
-from services.billing.settings import PEPPER_VARIABLE, BillingSettings, single_process
+from services.billing.settings import PEPPER_VARIABLE, PREFIX, BillingSettings, single_process
 from services.billing.stores.sql.accounts import SqlAccounts
 from services.billing.stores.sql.budgets import SqlBudgets
 from services.billing.stores.sql.database import Database
@@ -86,7 +87,7 @@ async def _ready_database(settings: BillingSettings, shared: SharedSettings) -> 
         database = _database(settings, shared)
         await migrate(database)
     except (StoreInUseError, StoreUnavailableError, NewerSchemaError) as error:
-        raise SettingsError([f"HEADGATE_BILLING_STORE: {error}"]) from None
+        raise SettingsError([f"{PREFIX}STORE: {error}"]) from None
     return database
 
 
@@ -96,16 +97,23 @@ def _database(settings: BillingSettings, shared: SharedSettings) -> Database:
     return open_sqlite(settings.sqlite_path(shared.data_dir))
 
 
-async def _migrate_only() -> None:
-    settings = read_settings(BillingSettings, "HEADGATE_BILLING_", os.environ)
-    database = await _ready_database(settings, read_shared(os.environ))
-    await database.close()
+def _migrate_only() -> int:
+    async def brought_up() -> None:
+        settings = read_settings(BillingSettings, PREFIX, os.environ)
+        database = await _ready_database(settings, read_shared(os.environ))
+        await database.close()
+
+    try:
+        asyncio.run(brought_up())
+    except SettingsError as error:
+        tell_misconfigured(error)
+        return EXIT_MISCONFIGURED
+    return 0
 
 
 def main(arguments: list[str]) -> int:
     if arguments == ["migrate"]:
-        asyncio.run(_migrate_only())
-        return 0
+        return _migrate_only()
     return run("billing", BillingSettings, compose, single_process=single_process)
 
 

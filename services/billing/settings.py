@@ -10,7 +10,8 @@ from sqlalchemy.exc import ArgumentError
 from services._runtime.settings import ProcessSettings, Secret, SettingsError, setting
 
 _STORE_FORMS = "sqlite, sqlite:///path, or postgresql://user:password@host:port/database"
-PEPPER_VARIABLE = "HEADGATE_BILLING_KEY_PEPPER"
+PREFIX = "HEADGATE_BILLING_"
+PEPPER_VARIABLE = f"{PREFIX}KEY_PEPPER"
 _LEAST_PEPPER_CHARACTERS = 16
 
 
@@ -34,7 +35,7 @@ class BillingSettings(ProcessSettings):
         """:raises SettingsError: a store of no known form, or a pepper too short to be one."""
         problems = []
         if self.store is not None and _parsed(self.store) is None:
-            problems.append(f"HEADGATE_BILLING_STORE is not one of: {_STORE_FORMS}")
+            problems.append(f"{PREFIX}STORE is not one of: {_STORE_FORMS}")
         if self.key_pepper is not None and len(self.key_pepper.reveal()) < _LEAST_PEPPER_CHARACTERS:
             problems.append(f"{PEPPER_VARIABLE} is shorter than {_LEAST_PEPPER_CHARACTERS} characters")
         if problems:

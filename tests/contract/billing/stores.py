@@ -56,7 +56,7 @@ def compose(database: Database, clock: Clock, policy: UnpricedPolicy = "book_zer
     definitions = Definitions(PriceBook(Catalog([]), [UNIT_PRICE]))
     commits: list[int] = []
 
-    def observe(operations: int, _posted: Posted) -> None:
+    def observe(operations: int, posted: Posted) -> None:
         commits.append(operations)
 
     return Stores(

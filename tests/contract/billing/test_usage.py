@@ -73,9 +73,7 @@ async def test_sums_over_everything_are_one_row(stores: Stores) -> None:
     await book(
         stores, EVERYTHING, used("a", 5), used("hit", 7, cache_status=3), used("?", 9, model="unheard-of")
     )
-    assert await sums(stores, []) == [
-        UsageSum((), 4, 1, TokenCounts(100, 64, 30, 20, 10), True, 210, 1)  # noqa: FBT003
-    ]
+    assert await sums(stores, []) == [UsageSum((), 4, 1, TokenCounts(100, 64, 30, 20, 10), True, 210, 1)]
 
 
 async def test_nothing_used_is_no_row(stores: Stores) -> None:

@@ -1,6 +1,6 @@
 """Requests as a router sends them, and refusals as it reads them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import grpc
@@ -54,11 +54,16 @@ def capture(hold_id: str, *records: usage_pb2.UsageRecord) -> pb.CaptureRequest:
     return pb.CaptureRequest(hold_id=hold_id, records=records)
 
 
+def _answered(call: Callable[..., Any], request: Any) -> None:
+    # A stream fails when it is read; a single answer is no iterator.
+    answer = call(request, timeout=20)
+    for _ in answer if isinstance(answer, Iterator) else ():
+        pass
+
+
 def refusal(call: Callable[..., Any], request: Any) -> GatewayError:
     """The error that the call ends with, as its details have it."""
     with pytest.raises(grpc.RpcError) as caught:
-        answer = call(request, timeout=20)
-        # A stream fails when it is read.
-        list(answer)
+        _answered(call, request)
     trailing = dict(cast("grpc.Call", caught.value).trailing_metadata() or ())
     return from_status(status_pb2.Status.FromString(cast("bytes", trailing[DETAILS_KEY])))

@@ -99,7 +99,7 @@ def test_64_concurrent_holds_never_take_more_than_the_budget(
 
     async def crowd() -> list[str]:
         async with grpc.aio.insecure_channel(grpc_addr) as channel:
-            stub = BillingServiceStub(channel)  # type: ignore[no-untyped-call]
+            stub = BillingServiceStub(channel)
             calls = [stub.Authorize(authorize(f"crowd-{n}", "crowd")) for n in range(64)]
             answers = await asyncio.gather(*calls, return_exceptions=True)
         return ["refused" if isinstance(answer, grpc.RpcError) else "held" for answer in answers]

@@ -1,6 +1,7 @@
 """A ledger in memory around the decisions of `Books`: what a store does, without a database."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from services._runtime.errors import GatewayError
 from services.billing.books import Booked, Books, Hold, Operation, Result, Rows
@@ -8,7 +9,9 @@ from services.billing.budgets import Budget, BudgetIndex
 from services.billing.catalog import Catalog
 from services.billing.prices import PriceBook
 from services.billing.pricing import Price, Tier
-from services.billing.usage import Entry
+
+if TYPE_CHECKING:
+    from services.billing.usage import Entry
 
 NOON = 1_795_435_200 * 10**9  # 2026-11-23 12:00 UTC
 UNIT_PRICE = Price("test:unit", "house", "unit", (Tier(0, 1_000_000, 2_000_000),))

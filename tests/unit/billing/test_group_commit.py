@@ -38,7 +38,7 @@ async def test_calls_of_one_moment_share_a_commit_and_get_their_own_results() ->
     disk = Disk()
     group: GroupCommit[int, int] = GroupCommit(disk.commit)
     results = await asyncio.gather(group.submit([1, 2]), group.submit([3]), group.submit([]))
-    assert results == [[2, 4], [6], []]
+    assert list(results) == [[2, 4], [6], []]
     assert disk.commits == [[1, 2, 3]]
 
 

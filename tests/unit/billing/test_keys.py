@@ -64,7 +64,7 @@ def test_the_right_secret_is_recognised() -> None:
     ],
 )
 def test_anything_else_is_refused_alike(token: Token | None, known: StoredKey | None) -> None:
-    with pytest.raises(InvalidKeyError, match="^no such API key$"):
+    with pytest.raises(InvalidKeyError, match=r"^no such API key$"):
         recognise(PEPPER, token, known, NOW)
 
 
@@ -80,4 +80,5 @@ def test_a_key_that_has_ended_says_so_to_who_has_its_secret(ended: Key) -> None:
 
 
 def test_a_key_is_good_until_the_moment_that_it_expires() -> None:
-    assert recognise(PEPPER, TOKEN, stored(Key(TOKEN.key_id, "acme", "", "", 0, expire_ns=NOW + 1)), NOW)
+    key = Key(TOKEN.key_id, "acme", "", "", 0, expire_ns=NOW + 1)
+    assert recognise(PEPPER, TOKEN, stored(key), NOW).key == key

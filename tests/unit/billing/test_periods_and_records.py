@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ def test_a_budget_binds_whom_its_fields_name(budget: Budget, *, binds: bool) -> 
     assert (budget.budget_id in BudgetIndex([budget]).bound([RECORD.caller])) is binds
 
 
-CHANGED = {
+CHANGED: dict[str, Any] = {
     "attempt_id": "b",
     "completion_id": "d",
     "caller": Caller("o", "u", "l"),

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services._runtime.config import ConfigError, read_section
-from services._runtime.process import EXIT_MISCONFIGURED, run
+from services._runtime.process import run
+from services._runtime.serving import EXIT_MISCONFIGURED
 from services._runtime.settings import SettingsError, read_settings
 from services.billing.__main__ import compose
 from services.billing.budgets import Budget, Period
@@ -131,7 +132,7 @@ billing:
         "",
         False,
         (50, 100),
-        Source.FILE,  # noqa: FBT003
+        Source.FILE,
     )
     assert read.budgets[0].limit_usd == Decimal("12.5")
 
