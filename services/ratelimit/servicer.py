@@ -9,9 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceServicer
+from services._runtime.batch_items import for_valid_items
 from services._runtime.errors import GatewayError
 from services._runtime.status import to_status
-from services.ratelimit.batch import for_valid_items
 from services.ratelimit.book import LimitBook
 from services.ratelimit.bucket import Standing
 from services.ratelimit.limiter import Limiter
