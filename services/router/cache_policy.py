@@ -1,11 +1,23 @@
 """Which requests may be answered from the cache, which answers may be kept, and what identifies a question. Pure."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from headgate.chat.v1 import finish_reason_pb2
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
 
+# Who asks, how it is accounted, and how it may be routed and cached do not determine the answer. The model does, and is a
+# part of the key on its own, resolved.
+NOT_CONTENT: Final = (
+    "model",
+    "request_id",
+    "labels",
+    "end_user_id",
+    "cache",
+    "fallback_models",
+    "service_tier",
+)
 _KEPT_TEXT_BYTES = 1024
 
 
@@ -53,15 +65,8 @@ def content_of(request: completion_pb2.CompletionRequest) -> bytes:
     """
     content = completion_pb2.CompletionRequest()
     content.CopyFrom(request)
-    # Who asks, how it is accounted, and how it may be routed and cached do not determine the answer. The model does, and is
-    # a part of the key on its own, resolved.
-    content.ClearField("model")
-    content.ClearField("request_id")
-    content.ClearField("labels")
-    content.ClearField("end_user_id")
-    content.ClearField("cache")
-    content.ClearField("fallback_models")
-    content.ClearField("service_tier")
+    for field in NOT_CONTENT:
+        content.ClearField(field)
     return content.SerializeToString(deterministic=True)
 
 

@@ -21,9 +21,9 @@ from tests.support.accounting import (
     output_known,
     router_section,
     sources,
-    until,
 )
 from tests.support.in_process import in_process
+from tests.support.waiting import until
 
 COUNTED = {usage_pb2.USAGE_SOURCE_PROVIDER}
 ESTIMATED = {usage_pb2.USAGE_SOURCE_ESTIMATED}

@@ -18,10 +18,10 @@ from tests.support.accounting import (
     outcomes,
     router_section,
     sources,
-    until,
 )
 from tests.support.in_process import InProcessSuite, in_process
 from tests.support.router_process import router_process
+from tests.support.waiting import until
 
 TOKENS = 5
 SECTION = router_section({"whole": ["sim-small"], "m": [f"sim-small@hang-after={TOKENS}"]})

@@ -10,11 +10,10 @@ from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
 from services.router.run import Run
 from tests.support.in_process import INPUT_NANOS, OUTPUT_NANOS, InProcessSuite
+from tests.support.waiting import POLL_SECONDS, until
 
 RUNS = 200
 AT_ONCE = 50
-_PATIENCE_SECONDS = 30.0
-_POLL_SECONDS = 0.01
 _STILL_SECONDS = 0.1
 
 
@@ -52,16 +51,6 @@ async def many(one: Callable[[int], Awaitable[Any]], runs: int = RUNS) -> list[A
     return await asyncio.gather(*(guarded(number) for number in range(runs)))
 
 
-async def until(condition: Callable[[], Any], what: str) -> None:
-    """Returns once the condition holds."""
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not condition():  # noqa: ASYNC110 - what is waited for happens in another service
-                await asyncio.sleep(_POLL_SECONDS)
-    except TimeoutError:
-        raise AssertionError(f"{what} did not come about") from None
-
-
 async def begun(suite: InProcessSuite, number: int) -> Run:
     """The run that serves `ask(…, number)`, once it asks a target."""
 
@@ -90,7 +79,7 @@ async def blocked(run: Run) -> None:
         nonlocal waited, last
         waiting = run._queue.qsize()
         waited, last = (waited + 1 if waiting == last else 0), waiting
-        return waiting > 0 and waited * _POLL_SECONDS > _STILL_SECONDS
+        return waiting > 0 and waited * POLL_SECONDS > _STILL_SECONDS
 
     await until(stands_still, "a blocked write")
 
