@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection
 
 from services._runtime.errors import GatewayError
 from services.billing.books import (
@@ -22,7 +21,7 @@ from services.billing.books import (
 from services.billing.budgets import Budget, Period
 from services.billing.stores.sql import rows
 from services.billing.stores.sql.definitions import Definitions
-from services.billing.stores.sql.statements import PostingStatements, posting_statements
+from services.billing.stores.sql.statements import posting_statements
 from services.billing.usage import NS_PER_DAY, Caller, Cost
 
 
@@ -73,18 +72,19 @@ def _callers(operations: Iterable[Operation], known: Iterable[Hold]) -> Iterator
 def _read_holds(connection: Connection, hold_ids: set[str]) -> dict[str, Hold]:
     if not hold_ids:
         return {}
-    statements = _statements(connection)
-    found = connection.execute(statements.read_holds, {"wanted": statements.wanted(hold_ids)})
+    statements = posting_statements(connection)
+    found = statements.read_holds.query(connection, {"wanted": statements.wanted(hold_ids)})
     return {row.hold_id: rows.hold_of(row) for row in found}
 
 
 def _read_booked(connection: Connection, attempt_ids: set[str]) -> dict[str, Booked]:
     if not attempt_ids:
         return {}
-    statements = _statements(connection)
-    found = connection.execute(statements.read_booked, {"wanted": statements.wanted(attempt_ids)})
+    statements = posting_statements(connection)
+    found = statements.read_booked.query(connection, {"wanted": statements.wanted(attempt_ids)})
     return {
-        row.attempt_id: Booked(row.digest, Cost(row.cost_nanos, row.price_id, row.unpriced)) for row in found
+        row.attempt_id: Booked(row.digest, Cost(row.cost_nanos, row.price_id, bool(row.unpriced)))
+        for row in found
     }
 
 
@@ -92,52 +92,41 @@ def _read_balances(
     connection: Connection, bound: dict[str, Budget], day: int
 ) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
     """What the budgets hold, and what their current periods have spent. Their rows stay locked until the commit."""
-    statements = _statements(connection)
+    statements = posting_statements(connection)
     wanted = {"wanted": statements.wanted(bound)}
-    held = {row.budget_id: row.held_nanos for row in connection.execute(statements.read_held, wanted)}
+    held = {row.budget_id: row.held_nanos for row in statements.read_held.query(connection, wanted)}
     starts = {period.name: period.start_day(day) for period in Period}
-    found = connection.execute(statements.read_spent, {**wanted, **starts})
+    found = statements.read_spent.query(connection, {**wanted, **starts})
     return held, {(row.budget_id, row.period_day): row.spent_nanos for row in found}
 
 
 def _write(connection: Connection, definitions: Definitions, found: Rows, changes: Changes) -> None:
-    statements = _statements(connection)
+    statements = posting_statements(connection)
     new_prices = sorted(changes.prices.keys() - definitions.kept_prices)
-    _execute(
-        connection, statements.keep_prices, [rows.price_row(changes.prices[name], 0) for name in new_prices]
-    )
+    statements.keep_prices.run(connection, [rows.price_row(changes.prices[name], 0) for name in new_prices])
     # Ids ascend, so that two processes that insert the same ones do not wait for each other in a circle.
     holds = sorted(changes.holds.values(), key=lambda hold: hold.hold_id)
     new = [rows.hold_row(hold) for hold in holds if hold.hold_id not in found.holds]
     ended = [
         {"which": hold.hold_id, "new_state": int(hold.state)} for hold in holds if hold.hold_id in found.holds
     ]
-    _execute(connection, statements.insert_holds, new)
-    _execute(connection, statements.end_hold, ended)
+    statements.insert_holds.run(connection, new)
+    statements.end_hold.run(connection, ended)
     entries = sorted(changes.entries, key=lambda entry: entry.record.attempt_id)
-    _execute(connection, statements.insert_entries, [rows.entry_row(entry) for entry in entries])
+    statements.insert_entries.run(connection, [rows.entry_row(entry) for entry in entries])
     _write_balances(connection, changes)
 
 
 def _write_balances(connection: Connection, changes: Changes) -> None:
-    statements = _statements(connection)
+    statements = posting_statements(connection)
     held = [{"which": name, "change": nanos} for name, nanos in sorted(changes.held_nanos.items()) if nanos]
-    _execute(connection, statements.change_held, held)
+    statements.change_held.run(connection, held)
     spent = [
         {"budget_id": name, "period_day": day, "spent_nanos": nanos}
         for (name, day), nanos in sorted(changes.spent_nanos.items())
         if nanos
     ]
-    _execute(connection, statements.add_spent, spent)
-
-
-def _execute(connection: Connection, statement: Executable, parameters: list[dict[str, Any]]) -> None:
-    if parameters:
-        connection.execute(statement, parameters)
-
-
-def _statements(connection: Connection) -> PostingStatements:
-    return posting_statements(connection.dialect.name)
+    statements.add_spent.run(connection, spent)
 
 
 def note_kept(definitions: Definitions, posted: Posted) -> None:

@@ -1,8 +1,9 @@
 """The statements of a commit: built once for each dialect, and the same for any number of rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -10,9 +11,13 @@ from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
-    Executable,
+    Connection,
+    Dialect,
+    Row,
+    Select,
     Table,
     Text,
+    UpdateBase,
     bindparam,
     func,
     insert,
@@ -26,60 +31,110 @@ from services.billing.budgets import Period
 from services.billing.stores.sql.tables import budget_spending, budgets, holds, ledger, prices
 
 
+class Statement:
+    """A statement compiled once. SQLAlchemy's own way looks it up, binds and wraps each value of each row anew."""
+
+    def __init__(
+        self, dialect: Dialect, statement: Select[Any] | UpdateBase, names: Sequence[str] = ()
+    ) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(names) or None)
+        self._sql = str(compiled)
+        order = compiled.positiontup or []
+        self._values = itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
+
+    def query(self, connection: Connection, values: dict[str, Any]) -> Sequence[Row[Any]]:
+        return connection.exec_driver_sql(self._sql, self._values(values)).all()
+
+    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            connection.exec_driver_sql(self._sql, list(map(self._values, rows)))
+
+
 @dataclass(frozen=True, slots=True)
 class PostingStatements:
     """Each SELECT has the parameter `wanted`: ids, as `wanted()` writes them. Rows that will change are locked."""
 
     is_postgresql: bool
-    read_holds: Executable
-    read_booked: Executable
-    read_held: Executable
-    read_spent: Executable
-    keep_prices: Executable
-    insert_holds: Executable
-    end_hold: Executable
-    insert_entries: Executable
-    change_held: Executable
-    add_spent: Executable
+    read_holds: Statement
+    read_booked: Statement
+    read_held: Statement
+    read_spent: Statement
+    keep_prices: Statement
+    insert_holds: Statement
+    end_hold: Statement
+    insert_entries: Statement
+    change_held: Statement
+    add_spent: Statement
 
     def wanted(self, ids: Iterable[str]) -> Any:
         return list(ids) if self.is_postgresql else msgspec.json.encode(list(ids)).decode()
 
 
-@cache
-def posting_statements(dialect: str) -> PostingStatements:
+def posting_statements(connection: Connection) -> PostingStatements:
+    found = _built.get(connection.dialect.name)
+    if found is None:
+        found = _built[connection.dialect.name] = _build(connection.dialect)
+    return found
+
+
+_built: dict[str, PostingStatements] = {}
+
+
+def _build(connected: Dialect) -> PostingStatements:
+    dialect = connected.name
     insert_spent = insert_into(dialect, budget_spending)
     booked = (ledger.c.attempt_id, ledger.c.digest, ledger.c.cost_nanos, ledger.c.price_id, ledger.c.unpriced)
     period_starts = or_(*(budget_spending.c.period_day == bindparam(period.name) for period in Period))
     return PostingStatements(
         is_postgresql=dialect == "postgresql",
         # SQLite ignores FOR UPDATE: its writer is alone.
-        read_holds=select(holds)
-        .where(_is_wanted(dialect, holds.c.hold_id))
-        .order_by(holds.c.hold_id)
-        .with_for_update(),
-        read_booked=select(*booked).where(_is_wanted(dialect, ledger.c.attempt_id)),
-        read_held=select(budgets.c.budget_id, budgets.c.held_nanos)
-        .where(_is_wanted(dialect, budgets.c.budget_id))
-        .order_by(budgets.c.budget_id)
-        .with_for_update(),
-        read_spent=select(budget_spending).where(
-            _is_wanted(dialect, budget_spending.c.budget_id), period_starts
+        read_holds=Statement(
+            connected,
+            select(holds)
+            .where(_is_wanted(dialect, holds.c.hold_id))
+            .order_by(holds.c.hold_id)
+            .with_for_update(),
         ),
-        keep_prices=insert_into(dialect, prices).on_conflict_do_nothing(),
-        insert_holds=insert(holds),
-        end_hold=update(holds)
-        .where(holds.c.hold_id == bindparam("which"))
-        .values(state=bindparam("new_state")),
-        insert_entries=insert(ledger),
-        change_held=update(budgets)
-        .where(budgets.c.budget_id == bindparam("which"))
-        .values(held_nanos=budgets.c.held_nanos + bindparam("change")),
-        add_spent=insert_spent.on_conflict_do_update(
-            index_elements=[budget_spending.c.budget_id, budget_spending.c.period_day],
-            set_={"spent_nanos": budget_spending.c.spent_nanos + insert_spent.excluded.spent_nanos},
+        read_booked=Statement(connected, select(*booked).where(_is_wanted(dialect, ledger.c.attempt_id))),
+        read_held=Statement(
+            connected,
+            select(budgets.c.budget_id, budgets.c.held_nanos)
+            .where(_is_wanted(dialect, budgets.c.budget_id))
+            .order_by(budgets.c.budget_id)
+            .with_for_update(),
+        ),
+        read_spent=Statement(
+            connected,
+            select(budget_spending).where(_is_wanted(dialect, budget_spending.c.budget_id), period_starts),
+        ),
+        keep_prices=_insertion(connected, prices, insert_into(dialect, prices).on_conflict_do_nothing()),
+        insert_holds=_insertion(connected, holds, insert(holds)),
+        end_hold=Statement(
+            connected,
+            update(holds).where(holds.c.hold_id == bindparam("which")).values(state=bindparam("new_state")),
+            (),
+        ),
+        insert_entries=_insertion(connected, ledger, insert(ledger)),
+        change_held=Statement(
+            connected,
+            update(budgets)
+            .where(budgets.c.budget_id == bindparam("which"))
+            .values(held_nanos=budgets.c.held_nanos + bindparam("change")),
+            (),
+        ),
+        add_spent=_insertion(
+            connected,
+            budget_spending,
+            insert_spent.on_conflict_do_update(
+                index_elements=[budget_spending.c.budget_id, budget_spending.c.period_day],
+                set_={"spent_nanos": budget_spending.c.spent_nanos + insert_spent.excluded.spent_nanos},
+            ),
         ),
     )
+
+
+def _insertion(dialect: Dialect, table: Table, statement: UpdateBase) -> Statement:
+    return Statement(dialect, statement, table.c.keys())
 
 
 @cache
