@@ -1,5 +1,6 @@
 """Requests in: bytes to message, and the contract's protovalidate rules, as errors that name fields."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from google.protobuf.message import DecodeError, Message
 from services._runtime.errors import FieldViolation, InvalidFieldError, MessageTooLargeError
 
 _validator = protovalidate.Validator()
+# A violation of protovalidate's `oneof` names its fields only in words.
+_AMONG = re.compile(r"(?:only )?one of (.+) (?:must|can) be set")
 
 
 def decode(deserialize: Callable[[bytes], Any], raw: bytes, max_bytes: int) -> Any:
@@ -72,7 +75,7 @@ def validate(request: Message) -> None:
     """:raises InvalidFieldError: with a violation for each rule broken."""
     violations = _validator.collect_violations(request)
     if violations:
-        raise invalid_fields([_field_violation(violation.proto) for violation in violations])
+        raise invalid_fields([found for each in violations for found in _field_violations(each.proto)])
 
 
 def invalid_fields(violations: list[FieldViolation]) -> InvalidFieldError:
@@ -82,8 +85,15 @@ def invalid_fields(violations: list[FieldViolation]) -> InvalidFieldError:
     return InvalidFieldError(f"{where}{first.description}{more}", field_violations=violations)
 
 
-def _field_violation(violation: Any) -> FieldViolation:
-    return FieldViolation(field_path(violation.field), violation.message or violation.rule_id)
+def _field_violations(violation: Any) -> Iterator[FieldViolation]:
+    """One, or for a rule about several fields one for each of them, so that a field is always named."""
+    path, text = field_path(violation.field), violation.message or violation.rule_id
+    among = _AMONG.fullmatch(text) if violation.rule_id == "message.oneof" else None
+    if among is None:
+        yield FieldViolation(path, text)
+        return
+    for name in among[1].split(", "):
+        yield FieldViolation(f"{path}.{name}" if path else name, text)
 
 
 def field_path(path: Any) -> str:
