@@ -25,7 +25,8 @@ def configure_logs(service: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_to_text)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        # The stream is looked up for each line: a test may have replaced it since.
+        logger_factory=structlog.WriteLoggerFactory(),
         cache_logger_on_first_use=False,
     )
     _configure_libraries(shared, max(number, logging.WARNING))

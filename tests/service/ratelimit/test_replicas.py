@@ -87,7 +87,7 @@ async def test_a_service_that_starts_before_its_redis_admits_nothing_until_it_is
     redis.start()
     redis.kill()
     async with (
-        serve_with(variables(redis.url, 0.1), make_telemetry("ratelimit")) as port,
+        serve_with(variables(redis.url, 0.75), make_telemetry("ratelimit")) as port,
         channel(port) as opened,
     ):
         stub = RateLimitServiceStub(opened)
