@@ -136,6 +136,7 @@ class BillingServiceServicer:
         RESOURCE_EXHAUSTED `BUDGET_EXCEEDED`: a hard budget refused; QuotaFailure names it, RetryInfo says when its period ends.
         FAILED_PRECONDITION `UNPRICED_MODEL`: no price, and the policy refuses such models.
         FAILED_PRECONDITION `ALREADY_RESOLVED`: the hold was captured or voided before.
+        INVALID_ARGUMENT `IDEMPOTENCY_MISMATCH`: the hold id was used before with other content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,6 +44,7 @@ class BillingServiceStub:
     RESOURCE_EXHAUSTED `BUDGET_EXCEEDED`: a hard budget refused; QuotaFailure names it, RetryInfo says when its period ends.
     FAILED_PRECONDITION `UNPRICED_MODEL`: no price, and the policy refuses such models.
     FAILED_PRECONDITION `ALREADY_RESOLVED`: the hold was captured or voided before.
+    INVALID_ARGUMENT `IDEMPOTENCY_MISMATCH`: the hold id was used before with other content.
     """
     Capture: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.CaptureRequest, _billing_service_pb2.CaptureResponse]
     """Books usage and ends the hold. Idempotent: records are unique by attempt id, and a hold is resolved once. Usage is booked
@@ -97,6 +98,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     RESOURCE_EXHAUSTED `BUDGET_EXCEEDED`: a hard budget refused; QuotaFailure names it, RetryInfo says when its period ends.
     FAILED_PRECONDITION `UNPRICED_MODEL`: no price, and the policy refuses such models.
     FAILED_PRECONDITION `ALREADY_RESOLVED`: the hold was captured or voided before.
+    INVALID_ARGUMENT `IDEMPOTENCY_MISMATCH`: the hold id was used before with other content.
     """
     Capture: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.CaptureRequest, _billing_service_pb2.CaptureResponse]  # type: ignore[assignment]
     """Books usage and ends the hold. Idempotent: records are unique by attempt id, and a hold is resolved once. Usage is booked
@@ -153,6 +155,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED `BUDGET_EXCEEDED`: a hard budget refused; QuotaFailure names it, RetryInfo says when its period ends.
         FAILED_PRECONDITION `UNPRICED_MODEL`: no price, and the policy refuses such models.
         FAILED_PRECONDITION `ALREADY_RESOLVED`: the hold was captured or voided before.
+        INVALID_ARGUMENT `IDEMPOTENCY_MISMATCH`: the hold id was used before with other content.
         """
 
     @_abc_1.abstractmethod
