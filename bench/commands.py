@@ -10,17 +10,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench import comparison, footprint, growth, profiling, scaling
 from bench import report as reports
 from bench.comparison import compare
+from bench.contenders import litellm, portkey
 from bench.contenders.contender import Contender
 from bench.contenders.headgate import Shape, headgate
-from bench.contenders.litellm import LITELLM
-from bench.contenders.portkey import PORTKEY
 from bench.contenders.simple import DIRECT, FLOOR
+from bench.growth import GROWTHS, Growth
 from bench.lab import Lab
 from bench.ledger import unbalanced
 from bench.report import Report
-from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios import BY_NAME, SCENARIOS, Scenario
+from bench.sweeps import WINDOW_SWEEPS, Sweep, limit_shapes, vary_limits, vary_window
 from cli.suite.signals import StopSignals
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -36,8 +38,8 @@ def contenders(signals: StopSignals, only: Sequence[str] | None) -> list[Contend
         FLOOR,
         headgate(signals, Shape()),
         headgate(signals, Shape("headgate-shared", is_shared=True)),
-        LITELLM,
-        PORTKEY,
+        litellm.LITELLM,
+        portkey.PORTKEY,
     ]
     return [each for each in known if not only or each.name in only]
 
@@ -71,31 +73,126 @@ def finish(report: Report, lab: Lab) -> None:
     console.print(f"[dim]{reports.save(report)}", highlight=False)
 
 
+def show(report: Report, title: str) -> None:
+    console.print(reports.table(report.rows, title))
+    console.print(reports.services_table(report.rows))
+    for name, value in report.notes.items():
+        console.print(f"{name}: {value:,.3f}", highlight=False)
+
+
 def run_scenarios(
     chosen: Sequence[Scenario], rounds: int, seconds: float | None, only: Sequence[str] | None
-) -> list[Report]:
-    made = []
+) -> None:
     with opened(lambda signals: contenders(signals, only)) as lab:
         for scenario in chosen:
             report = reports.new_report(scenario.name)
             report.rows = compare(lab, scenario, rounds, seconds, tell)
-            console.print(reports.table(report.rows, scenario.title))
-            console.print(reports.services_table(report.rows))
-            made.append(report)
+            report.problems = comparison.problems(scenario, report.rows)
+            show(report, scenario.title)
             finish(report, lab)
-    return made
 
 
-def _add(scenario: Scenario) -> None:
+def run_window_sweeps(chosen: Sequence[Sweep], rounds: int) -> None:
+    with opened(lambda signals: [FLOOR, headgate(signals, Shape())]) as lab:
+        for sweep in chosen:
+            report = reports.new_report(sweep.name)
+            report.rows = vary_window(lab, sweep, rounds, tell)
+            show(report, sweep.title)
+            finish(report, lab)
+
+
+def run_growth(which: Growth, rounds: int) -> None:
+    with opened(lambda signals: [headgate(signals, shape) for shape in growth.shapes()]) as lab:
+        report = reports.new_report(which.name)
+        report.rows = growth.vary_size(lab, which, rounds, tell)
+        if which.name == "keys":
+            report.rows += growth.cold_keys(lab, which, rounds, tell)
+        show(report, which.title)
+        finish(report, lab)
+
+
+def _add_scenario(scenario: Scenario) -> None:
     @app.command(scenario.name, help=scenario.title)
     def run(rounds: Rounds = 3, seconds: Seconds = None, only: Only = None) -> None:
         run_scenarios([scenario], rounds, seconds, only)
 
 
+def _add_sweep(sweep: Sweep) -> None:
+    @app.command(sweep.name, help=sweep.title)
+    def run(rounds: Rounds = 2) -> None:
+        run_window_sweeps([sweep], rounds)
+
+
+def _add_growth(which: Growth) -> None:
+    @app.command(which.name, help=f"flat cost: {which.title}")
+    def run(rounds: Rounds = 3) -> None:
+        run_growth(which, rounds)
+
+
 for _scenario in SCENARIOS:
-    _add(_scenario)
+    _add_scenario(_scenario)
+for _sweep in WINDOW_SWEEPS:
+    _add_sweep(_sweep)
+for _growth in GROWTHS:
+    _add_growth(_growth)
 
 
-@app.command(help="All scenarios in which contenders are compared, with the contenders started once.")
-def scenarios(rounds: Rounds = 3, seconds: Seconds = None, only: Only = None) -> None:
-    run_scenarios(SCENARIOS, rounds, seconds, only)
+@app.command(help="flat cost: limits that bind each request")
+def limits(rounds: Rounds = 3) -> None:
+    with opened(lambda signals: [headgate(signals, shape) for shape in limit_shapes()]) as lab:
+        report = reports.new_report("limits")
+        report.rows = vary_limits(lab, rounds, tell)
+        show(report, "limits that bind each request")
+        finish(report, lab)
+
+
+@app.command(help=footprint.__doc__)
+def memory() -> None:
+    with opened(lambda signals: [headgate(signals, Shape())]) as lab:
+        report = reports.new_report("memory")
+        report.notes = footprint.footprints(lab, "headgate", tell)
+        show(report, "memory")
+        finish(report, lab)
+
+
+@app.command(help=scaling.__doc__)
+def workers(rounds: Rounds = 3) -> None:
+    with opened(
+        lambda signals: [headgate(signals, shape) for shape in scaling.shapes()], scaling.GENERATORS
+    ) as lab:
+        report = reports.new_report("workers")
+        report.rows = scaling.compare_workers(lab, rounds, tell)
+        if len(report.rows) == 2:
+            report.notes = scaling.notes(*report.rows)
+        show(report, "two workers against one")
+        finish(report, lab)
+
+
+@app.command(help=profiling.__doc__)
+def profile(
+    scenario: Annotated[str, typer.Argument(help="One of the scenarios.")] = "unary-miss",
+    seconds: Annotated[int, typer.Option(help="How long is recorded.")] = 10,
+) -> None:
+    with opened(lambda signals: [headgate(signals, Shape())]) as lab:
+        folder = reports.OUT / f"profile-{scenario}"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = profiling.profile(lab, "headgate", BY_NAME[scenario].window, seconds, folder)
+    (folder / "top.txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+@app.command("install-peers", help="LiteLLM and Portkey's gateway into bench/out/peers, once.")
+def install_peers() -> None:
+    litellm.install()
+    portkey.install()
+
+
+@app.command("all", help="Everything that docs/performance.md shows.")
+def everything(rounds: Rounds = 3) -> None:
+    run_scenarios(SCENARIOS, rounds, None, None)
+    run_window_sweeps(WINDOW_SWEEPS, 2)
+    limits(rounds)
+    for which in GROWTHS:
+        run_growth(which, rounds)
+    memory()
+    workers(rounds)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_dataclass
 from itertools import count
 from pathlib import Path
 from urllib.request import urlopen
@@ -40,11 +41,14 @@ class Member:
 class Lab:
     """The upstream, and every contender that could be started."""
 
-    def __init__(self, upstream_pid: int, upstream: str) -> None:
+    def __init__(self, upstream_pid: int, upstream: str, ending: ExitStack) -> None:
         self.members: dict[str, Member] = {}
         self.absent: dict[str, str] = {}
+        self.idle_bytes: dict[str, dict[str, int]] = {}
+        """Resident memory of each process tree before the first request."""
         self._upstream_pid = upstream_pid
         self._upstream = upstream
+        self._ending = ending
         self._windows = count(1)
 
     @classmethod
@@ -52,7 +56,7 @@ class Lab:
     def open(cls, contenders: Sequence[Contender], folder: Path, generators: int = 1) -> Iterator["Lab"]:
         with ExitStack() as ending:
             pid, address = ending.enter_context(serving("bench.upstream", folder / "upstream.log"))
-            lab = cls(pid, address)
+            lab = cls(pid, address, ending)
             for contender in contenders:
                 place = Place(folder / contender.name, address)
                 place.folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,18 @@ class Lab:
                     continue
                 load = ending.enter_context(LoadGenerator.running(running.target, generators))
                 lab.members[contender.name] = Member(running, contender.lacks, load)
+                lab.idle_bytes[contender.name] = {
+                    name: procfs.resident_bytes(pid) for name, pid in running.services.items()
+                }
             yield lab
+
+    def retarget(self, name: str, keys: tuple[str, ...]) -> None:
+        """From now on the load of a contender uses these keys."""
+        member = self.members[name]
+        member.running = replace_dataclass(member.running, target=replace(member.running.target, keys=keys))
+        member.load = self._ending.enter_context(
+            LoadGenerator.running(member.running.target, len(member.load.processes))
+        )
 
     def warm(self, name: str, window: Window) -> Seen:
         return self.send(self.members[name], warming(window))
@@ -89,18 +104,18 @@ class Lab:
 
     def verdicts(self) -> list[Verdict]:
         """Of every contender that keeps books."""
-        return [self._verdict(name) for name, member in self.members.items() if member.running.ledger]
+        return [self._verdict(name) for name, member in self.members.items() if member.running.access]
 
     def _verdict(self, name: str) -> Verdict:
         member = self.members[name]
-        ledger, served = member.running.ledger, self._served(member)
-        assert ledger is not None  # noqa: S101 - asked of those that have one
+        access, served = member.running.access, self._served(member)
+        assert access is not None  # noqa: S101 - asked of those that have one
         member.sent.input_tokens, member.sent.output_tokens = served.input_tokens, served.output_tokens
-        return ledger.verdict(name, member.sent)
+        return access.ledger.verdict(name, member.sent)
 
     def _served(self, member: Member) -> Count:
         """What the upstream counted."""
-        with urlopen(f"http://{self._upstream}/counts") as response:  # noqa: S310 - the benchmark's own server
+        with urlopen(f"http://{self._upstream}/counts") as response:
             counts = msgspec.json.decode(response.read(), type=dict[str, Count])
         return counts.get(member.running.counted_as, Count())
 
@@ -120,7 +135,7 @@ class _Reading:
     def take(cls, member: Member, upstream: int) -> "_Reading":
         services, generators, me = member.running.services, member.load.pids, os.getpid()
         used = procfs.cpu([*services.values(), *generators, upstream, me])
-        processes = {}
+        processes: dict[int, procfs.Cpu] = {}
         for root in services.values():
             processes |= procfs.cpu_of_each(root)
         return cls(

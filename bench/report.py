@@ -53,8 +53,8 @@ def problems_of(rows: list[Row]) -> list[str]:
         for each in row.rounds
         if each.errors
     ]
-    busy = [f"{row.scenario} {row.x or ''} {row.contender}" for row in rows if row.rounds and row.is_busy]
-    return [*found, *([f"the machine was too busy for: {', '.join(busy)}"] if busy else [])]
+    busy = [f"{row.contender}{f' {row.x:g}' if row.x else ''}" for row in rows if row.rounds and row.is_busy]
+    return [*found, *([f"the machine was too busy for {', '.join(busy)}"] if busy else [])]
 
 
 def table(rows: list[Row], title: str = "") -> Table:

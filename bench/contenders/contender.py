@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.generator.window import Target
 from bench.ledger import Ledger
+from cli.installation import Addresses
 
 
 class AbsentError(Exception):
@@ -24,6 +25,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How a Headgate's own services are reached."""
+
+    addresses: Addresses
+    token: str
+    data_dir: Path
+    pepper: str
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A contender that serves."""
 
@@ -33,7 +45,8 @@ class Running:
     """Process ids by the names under which their trees are accounted."""
     counted_as: str = ""
     """The name under which the upstream counts its requests; empty: it asks no upstream."""
-    ledger: Ledger | None = None
+    access: Access | None = None
+    """Of a Headgate."""
 
 
 @dataclass(frozen=True, slots=True)

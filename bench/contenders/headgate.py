@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.contenders import headgate_config
-from bench.contenders.contender import Contender, Place, Running
+from bench.contenders.contender import Access, Contender, Place, Running
 from bench.generator.window import Target
 from bench.ledger import Ledger
 from bench.servers import PostgresServer, RedisServer
@@ -61,7 +61,7 @@ def _running(signals: StopSignals, shape: Shape, place: Place) -> Iterator[Runni
             Target("headgate", addresses.grpc["router"], keys=keys),
             {name: suite.children[name].pid for name in SERVICES} | stores,
             counted_as=shape.name,
-            ledger=Ledger(billing),
+            access=Access(addresses, token, place.folder / "data", _SECRET, Ledger(billing)),
         )
 
 
@@ -91,7 +91,7 @@ def _clean_environment() -> dict[str, str]:
 
 def _everything_on(folder: Path) -> dict[str, str]:
     """Traces are sampled into files; metrics, authentication, cache, limits and holds are on by default."""
-    made = {}
+    made = {"HEADGATE_BILLING_KEY_PEPPER": _SECRET}
     for name in SERVICES:
         made[f"HEADGATE_{name.upper()}_TRACE_FILE"] = str(folder / f"{name}.traces.jsonl")
         made[f"HEADGATE_{name.upper()}_TRACE_SAMPLE_RATIO"] = _SAMPLED
@@ -104,6 +104,5 @@ def _shared_stores(redis: str, postgres: str, workers: int) -> dict[str, str]:
         "HEADGATE_CACHE_KEY_SECRET": _SECRET,
         "HEADGATE_RATELIMIT_STORE": redis,
         "HEADGATE_BILLING_STORE": postgres,
-        "HEADGATE_BILLING_KEY_PEPPER": _SECRET,
         **{f"HEADGATE_{name.upper()}_WORKERS": str(workers) for name in SERVICES},
     }

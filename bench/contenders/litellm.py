@@ -1,5 +1,6 @@
 """LiteLLM's proxy from PyPI in a virtual environment of its own, with its Redis cache and limits on."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ import yaml
 
 from bench.contenders.contender import AbsentError, Contender, Place, Running
 from bench.contenders.headgate_config import SHAPES
+from bench.contenders.http_start import await_http
 from bench.generator.window import Target
-from bench.processes import DidNotStartError, await_line, running
+from bench.processes import running
 from bench.servers import RedisServer, free_port
 from bench.upstream_answers import model_name
 
@@ -42,10 +44,7 @@ def _running(place: Place) -> Iterator[Running]:
             "LITELLM_TELEMETRY": "False",
         }
         with running(command, log, environ) as process:
-            try:
-                await_line(process, log, "Uvicorn running on", _START_SECONDS)
-            except DidNotStartError as error:
-                raise AbsentError(str(error)) from None
+            await_http(f"http://127.0.0.1:{port}/health/liveliness", process, _START_SECONDS)
             target = Target("openai", f"127.0.0.1:{port}", "/v1/chat/completions", keys=("sk-bench",))
             yield Running("litellm", target, {"proxy": process.pid, "redis": redis.pid}, counted_as="litellm")
 
@@ -66,7 +65,11 @@ def _config(upstream: str, redis_port: int) -> str:
                 "cache": True,
                 "cache_params": {"type": "redis", "host": "127.0.0.1", "port": redis_port},
             },
-            "general_settings": {"custom_auth": "bench_auth.user_api_key_auth"},
+            # It refuses to start without a master key of some strength, which nobody uses here.
+            "general_settings": {
+                "master_key": f"sk-{secrets.token_urlsafe(32)}",
+                "custom_auth": "bench_auth.user_api_key_auth",
+            },
         }
     )
 

@@ -2,14 +2,12 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from bench.contenders.contender import AbsentError, Contender, Place, Running
+from bench.contenders.http_start import await_http
 from bench.generator.window import Target
 from bench.processes import running
 from bench.servers import free_port
@@ -25,24 +23,13 @@ def _running(place: Place) -> Iterator[Running]:
         raise AbsentError("Node is not installed")
     command = [node, str(program), "--headless", f"--port={port}"]
     with running(command, place.folder / "portkey.log", {"NODE_ENV": "production"}) as process:
-        _await_http(port, process)
+        await_http(f"http://127.0.0.1:{port}/", process, _START_SECONDS)
         headers = {
             "x-portkey-provider": "openai",
             "x-portkey-custom-host": f"http://{place.upstream}/portkey/v1",
         }
         target = Target("openai", f"127.0.0.1:{port}", "/v1/chat/completions", ("none",), headers)
         yield Running("portkey", target, {"node": process.pid}, counted_as="portkey")
-
-
-def _await_http(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/", timeout=1):
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    raise AbsentError("it did not start")
 
 
 def _folder() -> Path:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Iterator
 
 import msgspec
 
@@ -24,7 +23,7 @@ class Load:
         self._client = client
         self._keys = keys
         self._window = window
-        self._numbers: Iterator[int] = iter(range(window.first, window.first + window.requests))
+        self._numbers = iter(range(window.first, window.first + window.requests))
 
     async def run(self) -> Seen:
         began = now()

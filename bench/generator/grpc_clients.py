@@ -1,5 +1,7 @@
 """Load over gRPC: the router's contract, and the floor's echo."""
 
+from typing import Any
+
 import grpc
 
 from bench.floor import SERVICE as FLOOR
@@ -89,8 +91,8 @@ class FloorClient:
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(f"dns:///{address}", _OPTIONS)
-        self._echo = self._channel.unary_unary(f"/{FLOOR}/Echo")
-        self._messages = self._channel.unary_stream(f"/{FLOOR}/Stream")
+        self._echo: Any = self._channel.unary_unary(f"/{FLOOR}/Echo")
+        self._messages: Any = self._channel.unary_stream(f"/{FLOOR}/Stream")
 
     async def ask(self, prompt: str, key: str, window: Window) -> Answer:  # noqa: ARG002 - it asks for none
         answer = Answer()

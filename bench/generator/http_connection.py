@@ -81,7 +81,8 @@ class HttpConnection(asyncio.Protocol):
 
 
 def _dechunked(body: bytes) -> bytes:
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         line_end = body.index(b"\r\n", at)
         size = int(body[at:line_end].partition(b";")[0], 16)

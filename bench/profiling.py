@@ -1,0 +1,61 @@
+"""Where the CPU of each service goes while a scenario runs, by py-spy."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bench.generator.window import Window
+from bench.lab import Lab
+
+_RATE = 200
+_LINES = 15
+
+
+def profile(lab: Lab, name: str, window: Window, seconds: int, folder: Path) -> str:
+    """The top functions of each process, as text."""
+    member = lab.members[name]
+    lab.warm(name, window)
+    loading = threading.Thread(target=lab.send, args=(member, replace(window, seconds=seconds + 3.0)))
+    loading.start()
+    recorders = {
+        service: _record(pid, folder / f"{service}.collapsed", seconds)
+        for service, pid in member.running.services.items()
+    }
+    for recorder in recorders.values():
+        recorder.wait()
+    loading.join()
+    return "\n\n".join(
+        _summary(service, (folder / f"{service}.collapsed").read_text(encoding="utf-8"))
+        for service in recorders
+    )
+
+
+def _record(pid: int, path: Path, seconds: int) -> "subprocess.Popen[bytes]":
+    beside = Path(sys.executable).with_name("py-spy")
+    program = str(beside) if beside.exists() else shutil.which("py-spy") or "py-spy"
+    options = ["-p", str(pid), "-d", str(seconds), "-r", str(_RATE), "-f", "raw", "-F", "-o", str(path)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([program, "record", *options], stdin=quiet, stdout=quiet, stderr=quiet)
+
+
+def _summary(service: str, collapsed: str) -> str:
+    own: Counter[str] = Counter()
+    inclusive: Counter[str] = Counter()
+    for line in collapsed.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = stack.split(";")
+        own[frames[-1]] += int(count)
+        inclusive.update(dict.fromkeys(set(frames), int(count)))
+    total = sum(own.values()) or 1
+    parts = [f"{service}: {total} samples"]
+    for title, counts in (("self", own), ("inclusive", inclusive)):
+        parts += [
+            f"  {title}",
+            *(f"    {count / total:6.1%}  {frame}" for frame, count in counts.most_common(_LINES)),
+        ]
+    return "\n".join(parts)
