@@ -10,6 +10,7 @@ from grpc_channelz.v1.channelz import add_channelz_servicer
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services._runtime.address import is_loopback, join_host_port, split_host_port
+from services._runtime.health import HealthServicer
 from services._runtime.reflection import add_reflection
 from services._runtime.settings import ProcessSettings
 
@@ -43,7 +44,7 @@ class GrpcServer:
         self._prefix = prefix
         self._services = tuple(services)
         self._server = grpc.aio.server(interceptors=list(interceptors), options=server_options(process))
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         for service in services:
             service.add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -1,0 +1,203 @@
+"""One sensible request for every RPC of every process, in an order in which each finds what it needs.
+
+In a request `$unique` is the test's own word, and `$name` what an earlier answer held (`keep`).
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`keep`: names for parts of the first answer, such as `server.0.ref.serverId`.
+
+    `never_ends`: the stream goes on until somebody hangs up.
+    """
+
+    method: str
+    request: Json = field(default_factory=dict)
+    keep: Mapping[str, str] = field(default_factory=dict)
+    never_ends: bool = False
+
+
+def _of(service: str, *calls: Call) -> tuple[Call, ...]:
+    return tuple(Call(f"{service}/{call.method}", call.request, call.keep, call.never_ends) for call in calls)
+
+
+_CALLER = {"organization_id": "$unique", "user_id": "ada", "key_id": "k1"}
+_BYTES = base64.b64encode(b"reflection").decode()
+
+# -- router
+_ASK = {"model": "fast", "prompt": "Hello"}
+_ROUTER = _of(
+    "headgate.router.v1.RouterService",
+    Call("ListModels", keep={"model": "models.0.modelId"}),
+    Call("GetModel", {"model_id": "$model"}),
+    Call("ListTargets"),
+    Call("CountTokens", _ASK),
+    Call("Complete", _ASK),
+    Call("StreamComplete", _ASK),
+    Call("ResumeCompletion", {"completion_id": "cmpl_1", "after_sequence": 1}),
+    Call("Embed", {"model": "fast", "texts": ["Hello"]}),
+)
+_JOBS = _of(
+    "headgate.router.v1.JobService",
+    Call("SubmitJob", {"request": _ASK}),
+    Call("GetJob", {"job_id": "j1"}),
+    Call("ListJobs", {"page_size": 10}),
+    Call("WatchJob", {"job_id": "j1"}),
+    Call("CancelJob", {"job_id": "j1"}),
+)
+
+# -- cache
+_QUESTION = {"caller": _CALLER, "model": "fast", "content": _BYTES}
+_CACHE_ENTRY = {"key": "$cache_key", "caller": _CALLER, "value": _BYTES, "ttl": "60s", "tags": ["reflection"]}
+_CACHE = _of(
+    "headgate.cache.v1.CacheService",
+    Call("Lookup", _QUESTION, keep={"cache_key": "key"}),
+    Call("Store", _CACHE_ENTRY),
+    Call("BatchLookup", {"requests": [_QUESTION]}),
+    Call("BatchStore", {"requests": [_CACHE_ENTRY]}),
+    Call("GetStats", {"organization_id": "$unique"}),
+    Call("Invalidate", {"organization_id": "$unique", "tag": "reflection"}),
+    Call("AcquireFill", {"key": "$cache_key", "ttl": "5s"}),
+    Call("ReleaseFill", {"key": "$cache_key", "fill_token": "t1"}),
+)
+
+# -- ratelimit
+_RESERVE = {"reservation_id": "$unique-1", "caller": _CALLER, "model": "fast", "amounts": {"requests": 1}}
+_SETTLE = {"reservation_id": "$unique-1", "caller": _CALLER, "amounts": {"requests": 1, "output_tokens": 5}}
+_SECOND = {"reservation_id": "$unique-2", "caller": _CALLER}
+_RATE_LIMIT = {
+    "limit_id": "$unique/requests",
+    "selector": {"organization_id": "$unique"},
+    "per": ["DIMENSION_USER"],
+    "metric": "METRIC_REQUESTS",
+    "token_bucket": {"refill_amount": 100, "refill_interval": "1s"},
+}
+_RATELIMIT = _of(
+    "headgate.ratelimit.v1.RateLimitService",
+    Call("SetLimit", {"limit": _RATE_LIMIT}),
+    Call("GetLimit", {"limit_id": "$unique/requests"}),
+    Call("ListLimits", {"page_size": 10}),
+    Call("Reserve", _RESERVE),
+    Call("Settle", _SETTLE),
+    Call("BatchReserve", {"requests": [{**_RESERVE, "reservation_id": "$unique-2"}]}),
+    Call("Renew", {**_SECOND, "ttl": "60s"}),
+    Call("Release", _SECOND),
+    Call("BatchSettle", {"requests": [{**_SETTLE, "reservation_id": "$unique-3"}]}),
+    Call("Peek", {"caller": _CALLER, "model": "fast"}),
+    Call("DeleteLimit", {"limit_id": "$unique/requests"}),
+)
+_ENVOY = _of(
+    "envoy.service.ratelimit.v3.RateLimitService",
+    Call(
+        "ShouldRateLimit",
+        {"domain": "headgate", "descriptors": [{"entries": [{"key": "user", "value": "ada"}]}]},
+    ),
+)
+
+# -- billing
+_AUTHORIZE = {
+    "hold_id": "$unique-1",
+    "caller": _CALLER,
+    "candidates": [{"provider": "simulator", "model": "sim-small"}],
+    "input_tokens": 10,
+    "max_output_tokens": 100,
+}
+_RECORD = {
+    "attempt_id": "$unique-1.1",
+    "completion_id": "$unique-1",
+    "caller": _CALLER,
+    "provider": "simulator",
+    "model": "sim-small",
+    "usage": {"input_tokens": 10, "output_tokens": 20, "source": "USAGE_SOURCE_PROVIDER"},
+    "outcome": "OUTCOME_COMPLETE",
+    "start_time": "2026-11-23T12:00:00Z",
+    "end_time": "2026-11-23T12:00:01Z",
+}
+_CAPTURE = {"hold_id": "$unique-1", "records": [_RECORD]}
+_PRICE = {
+    "provider": "$unique",
+    "model": "m1",
+    "tiers": [{"input_nanos_per_million": "150000000", "output_nanos_per_million": "600000000"}],
+}
+_BUDGET = {
+    "budget_id": "$unique/monthly",
+    "organization_id": "$unique",
+    "limit_nanos": "1000000000",
+    "period": "BUDGET_PERIOD_MONTH",
+}
+_THEIRS = {"filter": {"organization_id": "$unique"}}
+_BILLING = _of(
+    "headgate.billing.v1.BillingService",
+    Call("SetPrice", {"price": _PRICE}),
+    Call("ListPrices", {"provider": "$unique"}),
+    Call("SetBudget", {"budget": _BUDGET}),
+    Call("GetBudget", {"budget_id": "$unique/monthly"}),
+    Call("ListBudgets", {"organization_id": "$unique"}),
+    Call("Authorize", _AUTHORIZE),
+    Call("Capture", _CAPTURE),
+    Call("BatchAuthorize", {"requests": [{**_AUTHORIZE, "hold_id": "$unique-2"}]}),
+    Call("Void", {"hold_id": "$unique-2"}),
+    Call("BatchCapture", {"requests": [_CAPTURE]}),
+    Call("RecordUsage", {"records": [{**_RECORD, "attempt_id": "$unique-3.1"}]}),
+    Call("QueryUsage", {**_THEIRS, "group_by": ["USAGE_DIMENSION_USER"]}),
+    Call("ListUsage", _THEIRS),
+    Call("ExportUsage", {**_THEIRS, "format": "EXPORT_FORMAT_CSV"}),
+    Call("WatchAlerts", {"organization_id": "$unique"}),
+    Call("DeleteBudget", {"budget_id": "$unique/monthly"}),
+)
+_ACCOUNTS = _of(
+    "headgate.billing.v1.AccountService",
+    Call("CreateAccount", {"account": {"organization_id": "$unique"}}),
+    Call("GetAccount", {"organization_id": "$unique"}),
+    Call("ListAccounts", {"organization_id": "$unique"}),
+    Call(
+        "CreateKey",
+        {"key": {"organization_id": "$unique"}},
+        keep={"token": "token", "key_id": "key.keyId"},
+    ),
+    Call("ListKeys", {"organization_id": "$unique"}),
+    Call("ResolveKey", {"token": "$token"}),
+    Call("RevokeKey", {"key_id": "$key_id"}),
+)
+
+# -- what each process serves besides
+_LIST_SERVICES = Call("ServerReflectionInfo", {"list_services": ""})
+_EVERYWHERE = (
+    *_of("grpc.health.v1.Health", Call("Check"), Call("List"), Call("Watch", never_ends=True)),
+    *_of("grpc.reflection.v1.ServerReflection", _LIST_SERVICES),
+    *_of("grpc.reflection.v1alpha.ServerReflection", _LIST_SERVICES),
+)
+_CHANNELS = {
+    "channel_id": "channel.0.ref.channelId",
+    "subchannel_id": "channel.0.subchannelRef.0.subchannelId",
+}
+_SERVER = {"server_id": "server.0.ref.serverId", "socket_id": "server.0.listenSocket.0.socketId"}
+_CHANNELZ = _of(
+    "grpc.channelz.v1.Channelz",
+    Call("GetServers", keep=_SERVER),
+    Call("GetServer", {"server_id": "$server_id"}),
+    Call("GetServerSockets", {"server_id": "$server_id"}),
+    Call("GetSocket", {"socket_id": "$socket_id"}),
+)
+_CHANNELZ_OF_CLIENTS = _of(
+    "grpc.channelz.v1.Channelz",
+    Call("GetTopChannels", keep=_CHANNELS),
+    Call("GetChannel", {"channel_id": "$channel_id"}),
+    Call("GetSubchannel", {"subchannel_id": "$subchannel_id"}),
+)
+
+CALLS: Mapping[str, tuple[Call, ...]] = {
+    "router": (*_ROUTER, *_JOBS, *_EVERYWHERE, *_CHANNELZ, *_CHANNELZ_OF_CLIENTS),
+    "cache": (*_CACHE, *_EVERYWHERE, *_CHANNELZ),
+    "ratelimit": (*_RATELIMIT, *_ENVOY, *_EVERYWHERE, *_CHANNELZ),
+    "billing": (*_BILLING, *_ACCOUNTS, *_EVERYWHERE, *_CHANNELZ),
+}
+WITHOUT_CHANNELS = {call.method for call in _CHANNELZ_OF_CLIENTS}
+"""They tell of channels to other processes, which only the router has."""
