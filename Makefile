@@ -20,6 +20,11 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.runtime
+	@echo "installing what the benchmarks need (once) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
 install: $(VENV)/.runtime ## the virtual environment, with what Headgate runs on
 dev: $(VENV)/.dev ## the same, with what its tests and checks need
 
@@ -45,6 +50,10 @@ format: $(VENV)/.dev ## format the code and the contracts
 stubs: $(VENV)/.dev ## regenerate gen/python from protos/
 	@$(BIN)/python scripts/contracts.py generate
 
+bench: $(VENV)/.bench ## Headgate beside its peers: CPU, latency, memory; `python -m bench --help` has the single scenarios
+	@$(BIN)/python -m bench install-peers
+	@$(BIN)/python -m bench all
+
 trace: $(VENV)/.runtime ## docs/trace.md from a real run: one request across the four services
 	@$(BIN)/python scripts/trace.py
 
@@ -54,8 +63,10 @@ lock: $(VENV)/.dev ## resolve the dependencies anew
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
 	  -c requirements.lock --custom-compile-command "make lock" --group dev pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
+	  -c requirements-dev.lock --custom-compile-command "make lock" --group bench -o requirements-bench.lock
 
 clean: ## remove what the above made
 	@rm -rf $(VENV) .headgate .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help install dev demo up test check format stubs trace lock clean
+.PHONY: help install dev demo up test check format stubs bench trace lock clean

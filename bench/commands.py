@@ -148,7 +148,7 @@ def limits(rounds: Rounds = 3) -> None:
 
 @app.command(help=footprint.__doc__)
 def memory() -> None:
-    with opened(lambda signals: [headgate(signals, Shape())]) as lab:
+    with opened(lambda signals: [headgate(signals, Shape()), litellm.LITELLM, portkey.PORTKEY]) as lab:
         report = reports.new_report("memory")
         report.notes = footprint.footprints(lab, "headgate", tell)
         show(report, "memory")
@@ -179,6 +179,21 @@ def profile(
         text = profiling.profile(lab, "headgate", BY_NAME[scenario].window, seconds, folder)
     (folder / "top.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+@app.command("document", help="The last figures and charts into docs/performance.md.")
+def write_document(
+    even_busy: Annotated[
+        bool, typer.Option("--even-busy", help="Even with problems, which it then states.")
+    ] = False,
+) -> None:
+    from bench import document
+
+    problems = document.write(even_busy=even_busy)
+    for problem in problems:
+        console.print(f"[red]{problem}", highlight=False)
+    if problems and not even_busy:
+        raise typer.Exit(1)
 
 
 @app.command("install-peers", help="LiteLLM and Portkey's gateway into bench/out/peers, once.")

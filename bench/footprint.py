@@ -24,7 +24,11 @@ def footprints(
 ) -> dict[str, float]:
     """Notes for the report, in MB; per open stream in KiB."""
     services = lab.members[name].running.services
-    notes = {f"idle {service}": size / _MB for service, size in lab.idle_bytes[name].items()}
+    notes = {
+        f"idle {each} {service}": size / _MB
+        for each, sizes in lab.idle_bytes.items()
+        for service, size in sizes.items()
+    }
     tell(f"memory: {requests:,} requests")
     member = lab.members[name]
     lab.send(member, replace(BY_NAME["unary-miss"].window, requests=requests, seconds=120.0))

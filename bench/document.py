@@ -1,0 +1,164 @@
+"""docs/performance.md: the last figures and charts, and what people wrote about them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench import rounds as figures
+from bench.charts import TITLES, draw, draw_headline
+from bench.goals import GOALS, PEERS, Judged, judge
+from bench.report import Report, load, number
+from bench.rounds import BUSY_SHARE, Metric, Row
+from bench.scenarios import SCENARIOS
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_HEADLINE = ("unary-miss", "unary-hit", "stream", "paced")
+WRITTEN = ("## Where the time goes", "## What each change gained")
+"""Sections that people write; they are carried over from the page as it is."""
+_EMPTY = "Not written yet."
+_METHOD = f"""\
+## What is measured, and how
+
+`make bench` starts Headgate as a user does (four services, `cli.suite`), with embedded stores (`headgate`) and on Redis and
+PostgreSQL (`headgate-shared`), and beside it in the same run a bare grpc.aio server that echoes (`floor`), LiteLLM's proxy
+with its Redis cache and limits on (same interpreter; its spend is not persisted), and Portkey's gateway (Node; no cache, no
+limits, no ledger). `direct` is the model server without a gateway. Authentication, four limits a request (two token buckets,
+two sliding windows), the cache, a hold on two budgets, the ledger (every commit on disk), metrics and traces (1 % sampled)
+are on.
+
+- The model server is `bench/upstream.py`; the load comes from a process of its own in a closed loop. The CPU of neither
+  counts. Every answer is compared: text and usage.
+- CPU is user and system time of the contender's process trees from `/proc`, stores included, from before the window until
+  0.3 s after it, divided by its requests.
+- Contenders take turns (A, B, C, A, B, C …). A figure is the median of the rounds, with the lowest and the highest beside it.
+  Added latency is the difference to `direct` in the same round.
+- Rounds in which other processes or machines took more than {BUSY_SHARE:.0%} of the CPU do not count; a row with too few
+  quiet rounds is marked as busy.
+- At its end the ledger of each Headgate is compared with what was sent and what the model server says it served: attempts,
+  cache hits, input tokens, output tokens.
+- Memory is resident memory; per open stream: what 1,000 open streams add, shared among them.
+- Two workers: requests per second over the CPU of the busiest process, because generator and model server share the cores.
+"""
+
+
+def write(*, even_busy: bool) -> list[str]:
+    """Writes the page and its charts, unless there are problems; these are returned."""
+    names = [scenario.name for scenario in SCENARIOS] + [*TITLES, "memory", "workers"]
+    reports = {name: report for name in names if (report := load(name)) is not None}
+    problems = [f"{name}: {problem}" for name, report in reports.items() for problem in report.problems]
+    if not reports or (problems and not even_busy):
+        return problems or ["nothing was measured yet: run `make bench`"]
+    charts = PAGE.parent / "performance"
+    drawn = [draw(report, charts) for name, report in reports.items() if name in TITLES]
+    headline = [reports[name] for name in _HEADLINE if name in reports]
+    if headline:
+        drawn.insert(0, draw_headline(headline, charts))
+    PAGE.write_text(_page(reports, drawn, problems), encoding="utf-8")
+    return problems
+
+
+def _page(reports: Mapping[str, Report], charts: Sequence[Path], problems: Sequence[str]) -> str:
+    old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    parts = [
+        "# Performance",
+        f"{_origin(reports)}\nMade by `make bench` and `python -m bench document`.",
+        _goals(reports),
+        _METHOD.rstrip(),
+        "## Figures",
+        *(
+            _scenario(scenario.title, reports[scenario.name])
+            for scenario in SCENARIOS
+            if scenario.name in reports
+        ),
+        "## How the cost grows",
+        "\n".join(f"![{path.stem}](performance/{path.name})" for path in charts),
+        *(_notes(title, reports[name]) for title, name in _NOTED if name in reports),
+        *(f"{heading}\n\n{_section(old, heading)}" for heading in WRITTEN),
+    ]
+    if problems:
+        parts.insert(2, "Not to be relied on: " + "; ".join(problems) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+_NOTED = (("## Memory", "memory"), ("## Two workers", "workers"))
+
+
+def _origin(reports: Mapping[str, Report]) -> str:
+    dates = sorted(report.date for report in reports.values())
+    commits = sorted({report.commit for report in reports.values()})
+    machines = sorted({report.machine for report in reports.values()})
+    when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    return f"{when}; commit {', '.join(commits)}; {'; '.join(machines)}."
+
+
+def _goals(reports: Mapping[str, Report]) -> str:
+    lines = [
+        "## Goals",
+        "",
+        f"| | goal | Headgate | met | {' | '.join(PEERS)} |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [_goal(judge(goal, reports)) for goal in GOALS]
+    return "\n".join(lines)
+
+
+def _goal(judged: Judged) -> str:
+    goal = judged.goal
+    bound = f"{'>=' if goal.least else '<='} {goal.limit:g} {goal.unit}"
+    peers = (number(value, 2) or "-" for value in judged.peers)
+    value = number(judged.value, 2)
+    return f"| {goal.title} | {bound} | {value} | {judged.verdict} | {' | '.join(peers)} |"
+
+
+_COLUMNS: tuple[tuple[str, Metric, int], ...] = (
+    ("user ms", figures.user_ms, 3),
+    ("requests/s", figures.throughput, 0),
+    ("p50 ms", figures.p50_ms, 2),
+    ("p99 ms", figures.p99_ms, 2),
+    ("first token ms", figures.first_token_ms, 2),
+    ("longest gap ms", figures.longest_gap_ms, 0),
+)
+
+
+def _scenario(title: str, report: Report) -> str:
+    heads = [
+        "contender",
+        "CPU ms",
+        "low - high",
+        *(name for name, _, _ in _COLUMNS),
+        "added p50 / p99 ms",
+        "by process",
+    ]
+    direct = next((row for row in report.rows if row.contender == "direct"), None)
+    lines = [f"### {title}", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *(_line(row, direct) for row in report.rows)])
+
+
+def _line(row: Row, direct: Row | None) -> str:
+    if not row.rounds:
+        return f"| {row.contender} | {row.why_not} |" + " |" * (len(_COLUMNS) + 3)
+    low, high = figures.extremes(row, figures.cpu_ms)
+    base = None if row is direct else direct
+    latency = [number(figures.added(row, base, metric), 2) for metric in (figures.p50_ms, figures.p99_ms)]
+    shares = ", ".join(
+        f"{name} {number(figures.middle(row, figures.service_ms(name)), 3)}" for name in row.rounds[0].cpu
+    )
+    cells = [
+        row.contender + (" (busy)" if row.is_busy else ""),
+        number(figures.middle(row, figures.cpu_ms), 3),
+        f"{low:.3f} - {high:.3f}",
+        *(number(figures.middle(row, metric) or None, digits) for _, metric, digits in _COLUMNS),
+        " / ".join(latency) if all(latency) else "",
+        shares,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _notes(title: str, report: Report) -> str:
+    lines = [title, "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {number(value, 2)} |" for name, value in report.notes.items())])
+
+
+def _section(page: str, heading: str) -> str:
+    """What stands under a heading, up to the next of its rank."""
+    _, found, rest = page.partition(f"{heading}\n")
+    return rest.partition("\n## ")[0].strip() if found else _EMPTY
