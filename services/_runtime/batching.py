@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from services._runtime import context
 from services._runtime.context import RequestContext
 from services._runtime.errors import GatewayError, InternalError, PeerUnavailableError
+from services._runtime.pace import MIN_SECONDS
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -29,7 +30,7 @@ class PacedBatcher(Generic[Req, Res]):
 
     - An idle batcher sends at once (with whatever else was called in the same turn of the loop).
     - While a batch is in flight further calls queue and leave together when it returns.
-    - When the last batch carried more than one call, the next leaves no sooner than `pace_seconds` after the last one
+    - When the last batch carried more than one call, the next leaves no sooner than `pace()` seconds after the last one
       *left*, unless `max_size` calls wait: a full batch gains nothing by waiting, so it leaves at once.
     - `send` gets the requests in order and returns one result each; a result that is a GatewayError is raised to its
       caller. When `send` raises, exactly the calls of that batch raise the same.
@@ -43,14 +44,14 @@ class PacedBatcher(Generic[Req, Res]):
         self,
         send: Send[Req, Res],
         max_size: int = 64,
-        pace_seconds: float = 0.004,
+        pace: Callable[[], float] = lambda: MIN_SECONDS,
         *,
         on_departure: Callable[[int, int], None] = lambda _size, _queued: None,
     ) -> None:
         self._send = send
         self._on_departure = on_departure
         self._max_size = max_size
-        self._pace_seconds = pace_seconds
+        self._pace = pace
         self._queue: deque[_Call[Req, Res]] = deque()
         self._flight: asyncio.Task[Sequence[Res | GatewayError]] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -97,7 +98,8 @@ class PacedBatcher(Generic[Req, Res]):
 
     async def _drain(self, seconds: float) -> None:
         self._drained = asyncio.Event()
-        self._pace_seconds = self._not_before = 0.0
+        self._pace = lambda: 0.0
+        self._not_before = 0.0
         if self._flight is None:
             self._depart(asyncio.get_running_loop())
         try:
@@ -134,7 +136,7 @@ class PacedBatcher(Generic[Req, Res]):
             call = self._queue.popleft()
             if not call.result.done():
                 batch.append(call)
-        self._not_before = loop.time() + self._pace_seconds if len(batch) > 1 else 0.0
+        self._not_before = loop.time() + self._pace() if len(batch) > 1 else 0.0
         if not batch:
             return ()
         self._on_departure(len(batch), len(self._queue))

@@ -13,6 +13,7 @@ from headgate.router.v1.job_service_pb2_grpc import add_JobServiceServicer_to_se
 from headgate.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
 from services._runtime.channel import Caller, open_channel
 from services._runtime.config import read_section
+from services._runtime.pace import Pace
 from services._runtime.process import Application, run
 from services._runtime.server import Service
 from services._runtime.settings import SharedSettings
@@ -49,12 +50,16 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         open_channel(address, tls_ca_file=settings.peer_ca_file, max_message_bytes=settings.max_message_bytes)
         for address in (settings.ratelimit_address, settings.cache_address, settings.billing_address)
     ]
-    timeout = settings.peer_timeout_seconds
+    timeout, pace = settings.peer_timeout_seconds, Pace(time.monotonic, time.process_time)
     limits = GrpcRateLimit(
-        channels[0], Caller(shared.internal_token), timeout, telemetry.batches.of("ratelimit")
+        channels[0], Caller(shared.internal_token), timeout, telemetry.batches.of("ratelimit"), pace
     )
-    cached = GrpcCache(channels[1], Caller(shared.internal_token), timeout, telemetry.batches.of("cache"))
-    bank = GrpcBilling(channels[2], Caller(shared.internal_token), timeout, telemetry.batches.of("billing"))
+    cached = GrpcCache(
+        channels[1], Caller(shared.internal_token), timeout, telemetry.batches.of("cache"), pace
+    )
+    bank = GrpcBilling(
+        channels[2], Caller(shared.internal_token), timeout, telemetry.batches.of("billing"), pace
+    )
     accounts = GrpcAccounts(channels[2], Caller(shared.internal_token), timeout)
 
     spool_root = shared.data_dir / "spool"

@@ -31,9 +31,10 @@ class GrpcRateLimit:
         caller: Caller,
         timeout_seconds: float,
         on_departure: OnDeparture,
+        pace: Callable[[], float],
     ) -> None:
         stub = ratelimit_service_pb2_grpc.RateLimitServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds, on_departure)
+        batch = _batcher_for(caller, timeout_seconds, on_departure, pace)
         self._reserve = batch(stub.BatchReserve, ratelimit.BatchReserveRequest)
         self._settle = batch(stub.BatchSettle, ratelimit.BatchSettleRequest)
         self._release = _single(caller, stub.Release, timeout_seconds)
@@ -57,9 +58,10 @@ class GrpcCache:
         caller: Caller,
         timeout_seconds: float,
         on_departure: OnDeparture,
+        pace: Callable[[], float],
     ) -> None:
         stub = cache_service_pb2_grpc.CacheServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds, on_departure)
+        batch = _batcher_for(caller, timeout_seconds, on_departure, pace)
         self._lookup = batch(stub.BatchLookup, cache.BatchLookupRequest)
         self._store = batch(stub.BatchStore, cache.BatchStoreRequest)
 
@@ -79,9 +81,10 @@ class GrpcBilling:
         caller: Caller,
         timeout_seconds: float,
         on_departure: OnDeparture,
+        pace: Callable[[], float],
     ) -> None:
         stub = billing_service_pb2_grpc.BillingServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds, on_departure)
+        batch = _batcher_for(caller, timeout_seconds, on_departure, pace)
         self._authorize = batch(stub.BatchAuthorize, billing.BatchAuthorizeRequest)
         self._capture = batch(stub.BatchCapture, billing.BatchCaptureRequest)
         self._void = _single(caller, stub.Void, timeout_seconds)
@@ -109,7 +112,7 @@ class GrpcAccounts:
 
 
 def _batcher_for(
-    caller: Caller, timeout_seconds: float, on_departure: OnDeparture
+    caller: Caller, timeout_seconds: float, on_departure: OnDeparture, pace: Callable[[], float]
 ) -> Callable[[Any, Callable[..., Any]], PacedBatcher[Any, Any]]:
     def batcher(method: Any, make_request: Callable[..., Any]) -> PacedBatcher[Any, Any]:
         async def send(requests: list[Any]) -> Sequence[Any]:
@@ -117,7 +120,7 @@ def _batcher_for(
             response = await caller.call(method, batch, timeout_seconds=timeout_seconds)
             return [_unpack(result) for result in response.results]
 
-        return PacedBatcher(send, on_departure=on_departure)
+        return PacedBatcher(send, pace=pace, on_departure=on_departure)
 
     return batcher
 

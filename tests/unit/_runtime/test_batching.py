@@ -48,7 +48,7 @@ class RecordingPeer:
 def test_a_lone_call_leaves_at_once_and_so_does_the_next_lone_call() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
         assert [await batcher.call(1), await batcher.call(2)] == [2, 4]
         assert [left for left, _, _ in peer.departures] == [0.0, 0.001]
 
@@ -58,7 +58,7 @@ def test_a_lone_call_leaves_at_once_and_so_does_the_next_lone_call() -> None:
 def test_calls_of_one_turn_share_a_batch_and_each_gets_its_own_answer() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
         assert await asyncio.gather(*(batcher.call(n) for n in range(5))) == [0, 2, 4, 6, 8]
         assert peer.batches == [[0, 1, 2, 3, 4]]
 
@@ -68,7 +68,7 @@ def test_calls_of_one_turn_share_a_batch_and_each_gets_its_own_answer() -> None:
 def test_after_a_shared_batch_the_next_leaves_a_pace_after_the_last_left() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
         await asyncio.gather(batcher.call(1), batcher.call(2))
         await batcher.call(3)
         assert [left for left, _, _ in peer.departures] == [0.0, PACE]
@@ -79,7 +79,7 @@ def test_after_a_shared_batch_the_next_leaves_a_pace_after_the_last_left() -> No
 def test_calls_that_queued_behind_a_lone_one_leave_the_moment_it_returns() -> None:
     async def main() -> None:
         peer = RecordingPeer(rtt_seconds=0.003)
-        batcher = PacedBatcher(peer.send, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
         first = asyncio.create_task(batcher.call(1))
         await asyncio.sleep(0.001)
         await asyncio.gather(first, batcher.call(2), batcher.call(3))
@@ -91,7 +91,7 @@ def test_calls_that_queued_behind_a_lone_one_leave_the_moment_it_returns() -> No
 def test_a_full_batch_does_not_wait_for_the_pace() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, max_size=3, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, max_size=3, pace=lambda: PACE)
         await asyncio.gather(*(batcher.call(n) for n in range(3)))
         await asyncio.gather(*(batcher.call(n) for n in range(3, 6)))
         assert peer.batches == [[0, 1, 2], [3, 4, 5]]
@@ -103,7 +103,7 @@ def test_a_full_batch_does_not_wait_for_the_pace() -> None:
 def test_a_caller_cancelled_in_the_queue_is_never_sent() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
         tasks = [asyncio.create_task(batcher.call(n)) for n in range(4)]
         await asyncio.sleep(0)
         tasks[1].cancel()
@@ -118,7 +118,7 @@ def test_a_caller_cancelled_in_the_queue_is_never_sent() -> None:
 def test_a_caller_cancelled_in_flight_harms_no_other() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
         tasks = [asyncio.create_task(batcher.call(n)) for n in range(3)]
         await asyncio.sleep(0.0005)
         tasks[0].cancel()
@@ -132,7 +132,7 @@ def test_a_caller_cancelled_in_flight_harms_no_other() -> None:
 def test_a_failed_batch_fails_its_own_calls_and_no_others() -> None:
     async def main() -> None:
         peer = RecordingPeer(fails=[1])
-        batcher = PacedBatcher(peer.send, max_size=2, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, max_size=2, pace=lambda: PACE)
         results = await asyncio.gather(*(batcher.call(n) for n in range(4)), return_exceptions=True)
         assert [type(result) for result in results] == [PeerUnavailableError, PeerUnavailableError, int, int]
 
@@ -141,7 +141,7 @@ def test_a_failed_batch_fails_its_own_calls_and_no_others() -> None:
 
 def test_an_item_that_the_peer_refuses_is_raised_to_its_caller_alone() -> None:
     async def main() -> None:
-        batcher = PacedBatcher(RecordingPeer(refuses=[1]).send, pace_seconds=PACE)
+        batcher = PacedBatcher(RecordingPeer(refuses=[1]).send, pace=lambda: PACE)
         results = await asyncio.gather(*(batcher.call(n) for n in range(3)), return_exceptions=True)
         assert [results[0], results[2]] == [0, 4]
         assert isinstance(results[1], InternalError)
@@ -163,7 +163,7 @@ def test_a_peer_that_answers_too_few_items_fails_the_batch() -> None:
 def test_closing_with_a_drain_sends_what_waits_and_then_refuses() -> None:
     async def main() -> None:
         peer = RecordingPeer()
-        batcher = PacedBatcher(peer.send, max_size=2, pace_seconds=10.0)
+        batcher = PacedBatcher(peer.send, max_size=2, pace=lambda: 10.0)
         tasks = [asyncio.create_task(batcher.call(n)) for n in range(5)]
         await asyncio.sleep(0)
         await batcher.close(drain_seconds=1.0)
@@ -265,7 +265,7 @@ def test_whatever_the_schedule_each_call_is_sent_once_and_answered_once(
 ) -> None:
     async def main() -> None:
         peer = RecordingPeer(rtt_seconds, fails=sorted(fails))
-        batcher = PacedBatcher(peer.send, max_size=max_size, pace_seconds=PACE)
+        batcher = PacedBatcher(peer.send, max_size=max_size, pace=lambda: PACE)
 
         async def caller(number: int, arrives_ms: int, cancelled_ms: int | None) -> int:
             await asyncio.sleep(arrives_ms / 1000)
