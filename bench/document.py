@@ -28,7 +28,7 @@ are on.
 - The model server is `bench/upstream.py`; the load comes from a process of its own in a closed loop. The CPU of neither
   counts. Every answer is compared: text and usage.
 - CPU is user and system time of the contender's process trees from `/proc`, stores included, from before the window until
-  0.3 s after it, divided by its requests.
+  it is idle again after it (what was answered is still being booked then), divided by the requests.
 - Contenders take turns (A, B, C, A, B, C …). A figure is the median of the rounds, with the lowest and the highest beside it.
   Added latency is the difference to `direct` in the same round.
 - Rounds in which other processes or machines took more than {BUSY_SHARE:.0%} of the CPU do not count; a row with too few

@@ -24,8 +24,9 @@ from bench.scenarios import warming, with_keys
 from bench.upstream import Count
 
 _NUMBERS_OF_A_WINDOW = 100_000
-_SETTLING_SECONDS = 0.3
-"""What was answered is still being booked: the CPU of that belongs to the window."""
+_IDLE_CPU_SECONDS = 0.02
+_IDLE_FOR_SECONDS = 0.15
+_LONGEST_SETTLING_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Lab:
         member = self.members[name]
         served, before = self._served(member).requests, _Reading.take(member, self._upstream_pid)
         seen = self.send(member, window)
-        time.sleep(_SETTLING_SECONDS)
+        _await_idle(member)
         after = _Reading.take(member, self._upstream_pid)
         measured = _round(seen, before, after, member)
         measured.upstream_requests = self._served(member).requests - served
@@ -146,6 +147,18 @@ class _Reading:
             used[upstream],
             used[me],
         )
+
+
+def _await_idle(member: Member) -> None:
+    """What was answered is still being booked: the CPU of that belongs to the window."""
+    pids = member.running.services.values()
+    ends = time.monotonic() + _LONGEST_SETTLING_SECONDS
+    used = sum(procfs.cpu(pids).values(), procfs.Cpu())
+    while time.monotonic() < ends:
+        time.sleep(_IDLE_FOR_SECONDS)
+        before, used = used, sum(procfs.cpu(pids).values(), procfs.Cpu())
+        if (used - before).total <= _IDLE_CPU_SECONDS:
+            return
 
 
 def _round(seen: Seen, before: _Reading, after: _Reading, member: Member) -> Round:

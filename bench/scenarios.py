@@ -6,8 +6,10 @@ from msgspec.structs import replace
 
 from bench.generator.window import Window
 
+_WARMING_SECONDS = 0.8
 _POOL = 64
 _TENANTS = 50
+_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,20 @@ class Scenario:
         return next((lacks[need] for need in self.needs if need in lacks), "")
 
 
-def _unary(concurrency: int, **changes: int) -> Window:
+def _unary(concurrency: int, **changes: float) -> Window:
     return replace(Window(streamed=False, concurrency=concurrency, seconds=2.0), **changes)
 
 
-def _stream(concurrency: int, pace_ms: int = 0) -> Window:
-    tokens = 64
-    length = tokens * pace_ms / 1000
-    # Paced streams begin spread over one stream's length, and no loop begins a second of the long ones.
-    seconds = max(2.0, min(3 * length, 3.0))
+def _stream(concurrency: int, pace_ms: int = 0, seconds: float = 2.0) -> Window:
+    # Paced streams begin spread over the length of one, so that their tokens do not come in step.
+    ramp = min(_TOKENS * pace_ms / 1000, 2.0)
     return Window(
         streamed=True,
         concurrency=concurrency,
-        seconds=seconds,
-        tokens=tokens,
+        seconds=seconds + ramp,
+        tokens=_TOKENS,
         pace_ms=pace_ms,
-        ramp_seconds=length,
+        ramp_seconds=ramp,
     )
 
 
@@ -54,9 +54,12 @@ SCENARIOS = (
     Scenario("paced", "64 chunks 5 ms apart, 100 streams", _stream(100, 5), ("stream", "paced")),
     Scenario("unary-miss-lone", "unary, cache miss, 1 in flight", _unary(1)),
     Scenario(
-        "unary-hit-lone", "unary, cache hit, 1 in flight", _unary(1, hit_percent=100, pool=_POOL), ("hit",)
+        "unary-hit-lone",
+        "unary, cache hit, 1 in flight",
+        _unary(1, hit_percent=100, pool=_POOL, seconds=1.5),
+        ("hit",),
     ),
-    Scenario("stream-lone", "stream of 64 chunks at once, 1 in flight", _stream(1), ("stream",)),
+    Scenario("stream-lone", "stream of 64 chunks at once, 1 in flight", _stream(1, seconds=1.5), ("stream",)),
     Scenario(
         "mix",
         "unary, 30 % hits, 50 tenants, 64 in flight",
@@ -69,9 +72,9 @@ SCENARIOS = (
     Scenario(
         "paced-1000",
         "64 chunks 100 ms apart, 1,000 streams",
-        _stream(1000, 100),
+        _stream(1000, 100, seconds=0.5),
         ("stream", "paced"),
-        ("direct", "headgate", "headgate-shared"),
+        ("direct", "headgate"),
     ),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -87,7 +90,13 @@ def warming(window: Window) -> Window:
             concurrency=min(8, window.concurrency),
             seconds=30.0,
         )
-    return replace(window, seconds=0.5, concurrency=min(64, window.concurrency), ramp_seconds=0.0)
+    return replace(
+        window,
+        seconds=_WARMING_SECONDS,
+        concurrency=min(64, window.concurrency),
+        pace_ms=min(5, window.pace_ms),
+        ramp_seconds=0.0,
+    )
 
 
 def with_keys(window: Window, available: int) -> Window:

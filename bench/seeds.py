@@ -18,7 +18,8 @@ from headgate.common.v1 import cache_status_pb2, outcome_pb2
 from headgate.common.v1 import usage_pb2 as tokens_pb2
 from headgate.common.v1.caller_pb2 import Caller
 
-_RECORDS_PER_CALL = 1000
+_RECORDS = 1000
+_COPIES_PER_COMMIT = 50_000
 _ENTRIES_PER_CALL = 128
 _TIMEOUT_SECONDS = 60.0
 _ORGANIZATIONS = 100
@@ -44,14 +45,23 @@ def add_keys(access: Access, count: int, organization: str) -> tuple[str, ...]:
 
 
 def add_ledger_rows(access: Access, count: int) -> None:
-    """Usage of other organisations over the last month."""
+    """Usage of other organisations over the last month: some through the API, and copies of it in the embedded ledger."""
     with connected("billing", access.addresses.grpc["billing"], access.token) as billing:
-        stub = BillingServiceStub(billing.channel)
-        for size in _parts(count, _RECORDS_PER_CALL):
-            request = billing_service_pb2.RecordUsageRequest(
-                records=[_record(index) for index in range(size)]
-            )
-            billing.call(stub.RecordUsage, request, timeout_seconds=_TIMEOUT_SECONDS)
+        records = [_record(index) for index in range(min(count, _RECORDS))]
+        request = billing_service_pb2.RecordUsageRequest(records=records)
+        billing.call(BillingServiceStub(billing.channel).RecordUsage, request)
+    with closing(sqlite3.connect(access.data_dir / "billing.db", timeout=30)) as ledger:
+        columns = [str(column[1]) for column in ledger.execute("PRAGMA table_info(ledger)")]
+        copied = ", ".join("lower(hex(randomblob(16)))" if name == "attempt_id" else name for name in columns)
+        # A transaction each, so that billing's own writes find room between them.
+        for size in _parts(count - len(records), _COPIES_PER_COMMIT):
+            with ledger:
+                ledger.execute(
+                    f"INSERT INTO ledger ({', '.join(columns)}) SELECT {copied} FROM "  # noqa: S608 - its own names
+                    "(SELECT * FROM ledger WHERE provider = 'seed' ORDER BY attempt_id LIMIT 1000), "
+                    "(SELECT 1 FROM ledger AS many LIMIT (? + 999) / 1000) LIMIT ?",
+                    (size, size),
+                )
 
 
 def add_cache_entries(access: Access, count: int) -> None:
