@@ -30,12 +30,15 @@ class Application:
     """What a service's composition root hands over to be served.
 
     `trusted_methods` are those that only peers call, see GatewayInterceptor.
+    `on_drain` are called when the end begins, while calls still run: a service that ends its long calls itself, before
+    they are cut off, can tell their callers why.
     `on_stop` run in order once no call is being served any more: pumps first, then spools and stores.
     """
 
     services: Sequence[Service]
     authenticate: Authenticate | None = None
     trusted_methods: frozenset[str] = frozenset()
+    on_drain: Sequence[Callable[[], None]] = ()
     on_stop: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
@@ -93,6 +96,8 @@ async def serve(
         ready(Addresses(join_host_port(split_host_port(settings.listen)[0], port), metrics))
         await stop.wait()
         telemetry.log.info("draining", drain_seconds=settings.drain_seconds)
+        for begin_to_end in application.on_drain:
+            begin_to_end()
         await server.stop()
     telemetry.log.info("stopped")
     return 0

@@ -35,6 +35,8 @@ from services.router.settings import RouterSettings
 from services.router.settlement import Settlements
 from services.router.spool import open_spool
 
+# Of the time to drain, what streams have to end by themselves; in the rest those that did not are told why they end.
+_SHARE = 0.8
 ROUTER, JOBS = "headgate.router.v1.RouterService", "headgate.router.v1.JobService"
 
 
@@ -102,6 +104,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         authenticate=KeyAuthentication(
             accounts, time.monotonic, settings.key_fresh_seconds, settings.key_stale_seconds
         ),
+        on_drain=[lambda: pipeline.end_within(settings.lame_duck_seconds + _SHARE * settings.drain_seconds)],
         on_stop=[
             pipeline.drain,
             limit_settlements.stop,

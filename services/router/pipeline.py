@@ -101,13 +101,20 @@ class Pipeline:
         """The handler is gone; without effect on a run that has ended."""
         run.stop(outcome, linger_seconds=self._linger_seconds)
 
+    def end_within(self, seconds: float) -> None:
+        """Let what runs go on for so long; what is not done then is aborted, and its caller hears why."""
+        asyncio.get_running_loop().call_later(seconds, self._abort)
+
     async def drain(self) -> None:
         """Refuse what is new, end what still runs, and wait until all of it is settled."""
+        self._abort()
+        if self._runs:
+            await asyncio.wait([run.task for run in self._runs if run.task is not None])
+
+    def _abort(self) -> None:
         self._draining = True
         for run in self._runs:
             run.stop(outcome_pb2.OUTCOME_ABORTED)
-        if self._runs:
-            await asyncio.wait([run.task for run in self._runs if run.task is not None])
 
     # The story.
 

@@ -140,6 +140,21 @@ async def test_the_client_cancels_and_the_provider_had_not_counted(tmp_path: Pat
         assert sources(entries) == ESTIMATED
 
 
+async def test_the_client_cancels_a_whole_answer_that_is_then_waited_for(tmp_path: Path) -> None:
+    async with in_process(tmp_path, router_section({"m": ["sim-small@ttft=1s,tokens=8"]})) as suite:
+
+        async def cancel(number: int) -> None:
+            call = suite.router.Complete(ask("m", number), metadata=suite.metadata)
+            await begun(suite, number)
+            call.cancel()
+
+        await many(cancel)
+        await all_settled(suite)
+        entries = await check_books(suite, runs=RUNS)
+        assert sources(entries) == COUNTED
+        assert {entry.record.usage.output_tokens for entry in entries} == {8}
+
+
 async def test_the_client_cancels_in_a_blocked_write(tmp_path: Path) -> None:
     model = f"sim-small@tokens={LONG + 1},hang-after={LONG}"
     # That a provider's count outlives a cancel is shown above; with one in each of so many events this would take long.

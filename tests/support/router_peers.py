@@ -56,7 +56,7 @@ class RecordingLimits:
         self.outage.check("reserve")
         assert request.reservation_id not in self.open
         self.open[request.reservation_id] = request.amounts
-        return ratelimit.ReserveResponse()
+        return ratelimit.ReserveResponse(statuses=[ratelimit.LimitStatus(limit_id="one")])
 
     async def settle(self, request: ratelimit.SettleRequest) -> ratelimit.SettleResponse:
         self.outage.check("settle")
