@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from string import Template
 from typing import Any, TypeAlias
 
@@ -13,11 +11,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from scripts import contracts
+from tests.support.readme import not_yet
 from tests.support.reflecting_clients import BufCurl, Grpcurl, ReflectingClient, call, call_for_one_message
 from tests.support.rpc_calls import CALLS, WITHOUT_CHANNELS
 from tests.support.suite import RunningSuite
 
-README = Path(__file__).parents[2] / "README.md"
 CLIENTS: dict[str, Callable[[], ReflectingClient]] = {
     "grpcurl": Grpcurl,
     "buf v1": lambda: BufCurl("grpc-v1"),
@@ -93,14 +91,6 @@ def test_grpcurl_describes_every_message_and_enum_as_the_contracts_have_them(
         described = grpcurl.run(address, "describe", each.full_name)
         members = each.fields if isinstance(each, Descriptor) else each.values
         assert [member.name for member in members if f" {member.name} = " not in described] == []
-
-
-@cache
-def not_yet() -> frozenset[str]:
-    """The RPCs that the README lists."""
-    _, _, rest = README.read_text(encoding="utf-8").partition("\n## Not yet\n")
-    items = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("- `")]
-    return frozenset(item.removeprefix("- ").strip("`") for item in items)
 
 
 def _at(answer: Any, path: str) -> str:
