@@ -25,7 +25,9 @@ from bench.scenarios import BY_NAME, SCENARIOS, Scenario
 from bench.sweeps import WINDOW_SWEEPS, Sweep, limit_shapes, vary_limits, vary_window
 from cli.suite.signals import StopSignals
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_show_locals=False, no_args_is_help=True, help=__doc__
+)
 console = Console(width=200)
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds of each contender; the median counts.")]
 Seconds = Annotated[float | None, typer.Option(help="Length of a window, instead of the scenario's own.")]
@@ -74,8 +76,9 @@ def finish(report: Report, lab: Lab) -> None:
 
 
 def show(report: Report, title: str) -> None:
-    console.print(reports.table(report.rows, title))
-    console.print(reports.services_table(report.rows))
+    if report.rows:
+        console.print(reports.table(report.rows, title))
+        console.print(reports.services_table(report.rows))
     for name, value in report.notes.items():
         console.print(f"{name}: {value:,.3f}", highlight=False)
 

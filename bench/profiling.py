@@ -13,7 +13,9 @@ from bench.generator.window import Window
 from bench.lab import Lab
 
 _RATE = 200
-_LINES = 15
+_LINES = 20
+_PLUMBING = ("asyncio/", "<frozen ", "threading.py", "<module>", "_runtime/process.py")
+"""What everything stands in, and says nothing when it is counted with what it calls."""
 
 
 def profile(lab: Lab, name: str, window: Window, seconds: int, folder: Path) -> str:
@@ -50,7 +52,8 @@ def _summary(service: str, collapsed: str) -> str:
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
         own[frames[-1]] += int(count)
-        inclusive.update(dict.fromkeys(set(frames), int(count)))
+        telling = {frame for frame in frames if not any(part in frame for part in _PLUMBING)}
+        inclusive.update(dict.fromkeys(telling, int(count)))
     total = sum(own.values()) or 1
     parts = [f"{service}: {total} samples"]
     for title, counts in (("self", own), ("inclusive", inclusive)):

@@ -8,13 +8,17 @@ from bench.lab import Lab
 from bench.rounds import Round, Row, cpu_ms, middle, throughput
 from bench.sweeps import UNARY, measured
 
-ONE, TWO = "one worker", "two workers"
+ONE, TWO = "one-worker", "two-workers"
 GENERATORS = 2
 _IN_FLIGHT = 128
+_CONNECTIONS = 4
 
 
 def shapes() -> list[Shape]:
-    return [Shape(name, is_shared=True, workers=workers) for name, workers in ((ONE, 1), (TWO, 2))]
+    return [
+        Shape(name, is_shared=True, workers=workers, connections=_CONNECTIONS)
+        for name, workers in ((ONE, 1), (TWO, 2))
+    ]
 
 
 def compare_workers(lab: Lab, rounds: int, tell: Tell) -> list[Row]:

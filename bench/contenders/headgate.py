@@ -31,6 +31,8 @@ class Shape:
     is_shared: bool = False
     """On Redis and PostgreSQL."""
     workers: int = 1
+    connections: int = 1
+    """From the load to the router."""
     organizations: int = 50
     limits: int = 4
     budgets: int = 2
@@ -58,7 +60,7 @@ def _running(signals: StopSignals, shape: Shape, place: Place) -> Iterator[Runni
         keys = _make_keys(billing, shape.organizations)
         yield Running(
             shape.name,
-            Target("headgate", addresses.grpc["router"], keys=keys),
+            Target("headgate", addresses.grpc["router"], keys=keys, connections=shape.connections),
             {name: suite.children[name].pid for name in SERVICES} | stores,
             counted_as=shape.name,
             access=Access(addresses, token, place.folder / "data", _SECRET, Ledger(billing)),

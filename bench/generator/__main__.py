@@ -71,7 +71,7 @@ class Load:
 def _client(target: Target) -> Client:
     match target.protocol:
         case "headgate":
-            return HeadgateClient(target.address)
+            return HeadgateClient(target.address, target.connections)
         case "floor":
             return FloorClient(target.address)
         case _:

@@ -1,5 +1,6 @@
 """Load over gRPC: the router's contract, and the floor's echo."""
 
+from itertools import cycle
 from typing import Any
 
 import grpc
@@ -20,9 +21,11 @@ _OPTIONS = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
 class HeadgateClient:
     """Implements `Client`."""
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(f"dns:///{address}", _OPTIONS)
-        self._stub = RouterServiceStub(self._channel)  # type: ignore[no-untyped-call, unused-ignore]
+    def __init__(self, address: str, connections: int) -> None:
+        # Channels of one process share connections unless they are told not to.
+        options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+        self._channels = [grpc.aio.insecure_channel(f"dns:///{address}", options) for _ in range(connections)]
+        self._stubs = cycle([RouterServiceStub(channel) for channel in self._channels])
 
     async def ask(self, prompt: str, key: str, window: Window) -> Answer:
         request = pb.CompletionRequest(
@@ -36,14 +39,15 @@ class HeadgateClient:
             if window.streamed:
                 return await self._stream(request, metadata)
             return _of_completion(
-                await self._stub.Complete(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
+                await next(self._stubs).Complete(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
             )
         except grpc.aio.AioRpcError as error:
             raise WrongAnswerError(f"{error.code().name}: {error.details()}") from None
 
     async def _stream(self, request: pb.CompletionRequest, metadata: tuple[tuple[str, str], ...]) -> Answer:
         answer, finished = Answer(), None
-        async for event in self._stub.StreamComplete(request, timeout=_TIMEOUT_SECONDS, metadata=metadata):
+        events = next(self._stubs).StreamComplete(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
+        async for event in events:
             answer.messages += 1
             match event.WhichOneof("event"):
                 case "delta":
@@ -68,7 +72,8 @@ class HeadgateClient:
         )
 
     async def close(self) -> None:
-        await self._channel.close()
+        for channel in self._channels:
+            await channel.close()
 
 
 def _of_completion(completion: pb.Completion) -> Answer:

@@ -12,6 +12,8 @@ class Target(msgspec.Struct, frozen=True):
     path: str = ""
     keys: tuple[str, ...] = ("",)
     headers: dict[str, str] = {}
+    connections: int = 1
+    """Over gRPC. A connection meets one of several workers."""
 
 
 class Window(msgspec.Struct, frozen=True):
