@@ -205,6 +205,11 @@ def install_peers() -> None:
     portkey.install()
 
 
+@app.command("scenarios", help="All comparisons of contenders, which are started once.")
+def all_scenarios(rounds: Rounds = 3, seconds: Seconds = None, only: Only = None) -> None:
+    run_scenarios(SCENARIOS, rounds, seconds, only)
+
+
 @app.command("all", help="Everything that docs/performance.md shows.")
 def everything(rounds: Rounds = 3) -> None:
     run_scenarios(SCENARIOS, rounds, None, None)
