@@ -55,6 +55,8 @@ def draw_headline(reports: Sequence[Report], folder: Path) -> Path:
         bars = axes.barh(spots, values, height, label=contender)
         axes.bar_label(bars, fmt="%.2f", fontsize=6, padding=2)
     axes.set_xscale("log")
+    # Room for the last bar's figure.
+    axes.margins(x=0.15)
     axes.set_yticks(
         [index + 0.4 - height / 2 for index in range(len(reports))], [each.name for each in reports]
     )

@@ -211,11 +211,11 @@ def all_scenarios(rounds: Rounds = 3, seconds: Seconds = None, only: Only = None
 
 
 @app.command("all", help="Everything that docs/performance.md shows.")
-def everything(rounds: Rounds = 3) -> None:
+def everything(rounds: Rounds = 3, sweep_rounds: Rounds = 2) -> None:
     run_scenarios(SCENARIOS, rounds, None, None)
-    run_window_sweeps(WINDOW_SWEEPS, 2)
-    limits(rounds)
+    run_window_sweeps(WINDOW_SWEEPS, sweep_rounds)
+    limits(sweep_rounds)
     for which in GROWTHS:
-        run_growth(which, rounds)
+        run_growth(which, sweep_rounds)
     memory()
     workers(rounds)

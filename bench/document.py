@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench import rounds as figures
 from bench.charts import TITLES, draw, draw_headline
-from bench.goals import GOALS, PEERS, Judged, judge
+from bench.goals import FLOOR_MS, GOALS, PEERS, Judged, judge, row_of
 from bench.report import Report, load, number
 from bench.rounds import BUSY_SHARE, Metric, Row
 from bench.scenarios import SCENARIOS
@@ -33,6 +33,8 @@ are on.
   Added latency is the difference to `direct` in the same round.
 - Rounds in which other processes or machines took more than {BUSY_SHARE:.0%} of the CPU do not count; a row with too few
   quiet rounds is marked as busy.
+- Spin is a fixed piece of work in the same interpreter before each window. It tells how fast the machine was then: figures
+  of different runs compare by it, and by the floor.
 - At its end the ledger of each Headgate is compared with what was sent and what the model server says it served: attempts,
   cache hits, input tokens, output tokens.
 - Memory is resident memory; per open stream: what 1,000 open streams add, shared among them.
@@ -91,14 +93,24 @@ def _origin(reports: Mapping[str, Report]) -> str:
 
 
 def _goals(reports: Mapping[str, Report]) -> str:
-    lines = [
-        "## Goals",
-        "",
-        f"| | goal | Headgate | met | {' | '.join(PEERS)} |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = f"| | goal | Headgate | met | {' | '.join(PEERS)} |"
+    lines = ["## Goals", "", heads, "|---|---|---|---|" + "---|" * len(PEERS)]
     lines += [_goal(judge(goal, reports)) for goal in GOALS]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_speed(reports)])
+
+
+def _speed(reports: Mapping[str, Report]) -> list[str]:
+    """The goals are milliseconds of another day; the floor says how fast this one was."""
+    report = reports.get("unary-miss")
+    row = None if report is None else row_of(report, "floor")
+    floor = None if row is None else figures.middle(row, figures.cpu_ms)
+    if floor is None:
+        return []
+    return [
+        "",
+        f"The goals were set on a machine where the floor takes {FLOOR_MS} ms of CPU a call; here it took {floor:.3f} ms.",
+        f"At that speed 0.70 ms are {0.70 * floor / FLOOR_MS:.2f} ms; the other goals of CPU and latency grow alike.",
+    ]
 
 
 def _goal(judged: Judged) -> str:
@@ -116,6 +128,7 @@ _COLUMNS: tuple[tuple[str, Metric, int], ...] = (
     ("p99 ms", figures.p99_ms, 2),
     ("first token ms", figures.first_token_ms, 2),
     ("longest gap ms", figures.longest_gap_ms, 0),
+    ("spin ms", figures.spin_ms, 1),
 )
 
 

@@ -8,7 +8,9 @@ from bench.report import Report
 from bench.rounds import Metric, Row, added, cpu_ms, longest_gap_ms, middle, p50_ms, p99_ms
 
 HEADGATE = "headgate"
-PEERS = ("litellm", "portkey")
+PEERS = ("floor", "litellm", "portkey")
+FLOOR_MS = 0.277
+"""What a bare grpc.aio call cost where the goals were set."""
 _PACE_MS = 100.0
 Figure = Callable[[Report, str], float | None]
 """Of a contender in a report; None when it is not there."""

@@ -95,11 +95,13 @@ class Lab:
 
     def round(self, name: str, window: Window) -> Round:
         member = self.members[name]
+        spin = procfs.spin_ms()
         served, before = self._served(member).requests, _Reading.take(member, self._upstream_pid)
         seen = self.send(member, window)
         _await_idle(member)
         after = _Reading.take(member, self._upstream_pid)
         measured = _round(seen, before, after, member)
+        measured.spin_ms = spin
         measured.upstream_requests = self._served(member).requests - served
         return measured
 

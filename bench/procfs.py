@@ -8,6 +8,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_SPINS = 200_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -49,6 +50,15 @@ def machine() -> Machine:
     fields = (_PROC / "stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _wait, irq, softirq, stolen = (int(field) / _TICKS for field in fields[:8])
     return Machine(time.monotonic(), user + nice + system + irq + softirq, stolen)
+
+
+def spin_ms() -> float:
+    """CPU time of a fixed piece of work: how fast this machine is now, whoever shares its cores and caches."""
+    began = time.thread_time()
+    total = 0
+    for number in range(_SPINS):
+        total += number & 7
+    return (time.thread_time() - began) * 1000
 
 
 def tree(root: int, stats: Mapping[int, _Stat] | None = None) -> list[int]:

@@ -73,6 +73,7 @@ def table(rows: list[Row], title: str = "") -> Table:
         "1st token",
         "gap ms",
         "foreign",
+        "spin",
         "",
     )
     for heading in headings:
@@ -86,7 +87,7 @@ def table(rows: list[Row], title: str = "") -> Table:
 def _cells(row: Row, direct: Row | None) -> list[str]:
     x = f"{row.x:g}" if row.x else ""
     if not row.rounds:
-        return [row.contender, x, *[""] * 11, row.why_not]
+        return [row.contender, x, *[""] * 12, row.why_not]
     low, high = figures.extremes(row, figures.cpu_ms)
     base = None if direct is row else direct
     foreign = max(each.foreign_share + each.stolen_share for each in row.counted)
@@ -104,6 +105,7 @@ def _cells(row: Row, direct: Row | None) -> list[str]:
         number(figures.middle(row, figures.first_token_ms) or None, 2),
         number(figures.middle(row, figures.longest_gap_ms) or None, 0),
         f"{foreign:.0%}",
+        number(figures.middle(row, figures.spin_ms), 1),
         " ".join(word for word, applies in (("busy", row.is_busy), ("WRONG", row.is_wrong)) if applies),
     ]
 

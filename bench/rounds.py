@@ -23,6 +23,8 @@ class Round(msgspec.Struct):
     foreign_share: float
     """Of the machine's CPU, used by processes that are not the benchmark's."""
     stolen_share: float
+    spin_ms: float = 0.0
+    """What a fixed piece of work took before the window: the machine's speed at that time."""
     p50_us: int = 0
     p99_us: int = 0
     first_token_p50_us: int = 0
@@ -78,6 +80,10 @@ def user_ms(each: Round) -> float:
 
 def service_ms(service: str) -> Metric:
     return lambda each: 1000 * sum(each.cpu.get(service, (0.0, 0.0))) / max(1, each.requests)
+
+
+def spin_ms(each: Round) -> float:
+    return each.spin_ms
 
 
 def throughput(each: Round) -> float:

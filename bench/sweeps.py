@@ -12,7 +12,7 @@ from bench.lab import Lab
 from bench.rounds import Row
 from bench.scenarios import BY_NAME
 
-_SECONDS = 1.5
+_SECONDS = 1.2
 UNARY = replace(BY_NAME["unary-miss"].window, seconds=_SECONDS)
 STREAM = replace(BY_NAME["stream"].window, seconds=_SECONDS)
 LIMITS = (1, 2, 4, 8, 16)
