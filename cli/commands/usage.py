@@ -25,8 +25,8 @@ def _moment(text: str) -> datetime:
     return parse_since(text, datetime.now(UTC))
 
 
-def _groups(text: str) -> list[GroupChoice]:
-    words = [word.strip().lower() for word in text.split(",") if word.strip()]
+def _groups(texts: list[str]) -> list[GroupChoice]:
+    words = [word.strip().lower() for word in ",".join(texts).split(",") if word.strip()]
     unknown = [word for word in words if word not in list(GroupChoice)]
     if unknown:
         raise typer.BadParameter(f"`{unknown[0]}` is none of {', '.join(GroupChoice)}")
@@ -35,9 +35,13 @@ def _groups(text: str) -> list[GroupChoice]:
 
 def usage(
     by: Annotated[
-        str,
-        typer.Option("--by", metavar="DIMENSIONS", help=f"Any of {', '.join(GroupChoice)}; comma between."),
-    ] = "day,model",
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="DIMENSIONS",
+            help=f"Any of {', '.join(GroupChoice)}; comma between, or repeated. Default: day,model.",
+        ),
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(parser=_moment, metavar="WHEN", help="A day, a moment, or how long ago, such as 7d."),
@@ -54,7 +58,7 @@ def usage(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Show what was used and what it cost."""
-    groups = _groups(by)
+    groups = _groups(by or ["day", "model"])
     if csv and as_json:
         raise typer.BadParameter("give either --csv or --json")
     from cli import accounts, usage_report

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
 
 from headgate.billing.v1 import billing_service_pb2 as billing
@@ -15,6 +16,9 @@ from services._runtime.errors import GatewayError, PeerUnavailableError
 from services.router.cache_policy import content_of, may_keep, may_look
 from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
 from services.router.run import Run
+
+# A reservation outlives every answer that is still being produced; a router that died leaves its estimates charged.
+_LONGEST_ANSWER = duration_pb2.Duration(seconds=3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ class Admission:
                 input_tokens=run.plan.input_tokens,
                 output_tokens=output * max(1, run.request.choice_count),
             ),
+            ttl=_LONGEST_ANSWER,
         )
 
     def _question(self, run: Run) -> cache.LookupRequest:
