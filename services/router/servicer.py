@@ -26,7 +26,7 @@ from services.router.health import State, TargetHealth
 from services.router.pipeline import Pipeline, cache_verdict
 from services.router.run import Run
 
-_DEADLINE_SLACK_SECONDS = 0.05
+_DEADLINE_SLACK_SECONDS = 0.25
 _STATES = {
     State.HEALTHY: router_service_pb2.TARGET_STATE_HEALTHY,
     State.OPEN: router_service_pb2.TARGET_STATE_OPEN,

@@ -196,7 +196,9 @@ async def test_the_deadline_passes(tmp_path: Path) -> None:
         entries = await check_books(suite, runs=RUNS)
         assert sources(entries) == COUNTED
         assert {entry.record.usage.output_tokens for entry in entries} == {5}
-        assert outcomes(entries) == {outcome_pb2.OUTCOME_DEADLINE_EXCEEDED}
+        # A request that was long on its way is cut off by its client well before the deadline that the router knows.
+        passed, cut_off = outcome_pb2.OUTCOME_DEADLINE_EXCEEDED, outcome_pb2.OUTCOME_CANCELLED
+        assert {passed} <= outcomes(entries) <= {passed, cut_off}
 
 
 async def test_the_provider_fails_before_output(tmp_path: Path) -> None:
