@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from services._runtime.status import to_wire
 from services._runtime.telemetry import Telemetry
 
 REQUEST_ID_KEY = "x-request-id"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _SERVER_FAULTS = frozenset(
     {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
@@ -64,12 +66,19 @@ class Boundary:
         name = full_name.lstrip("/")
         return Method(name, self._telemetry.rpc.method(name), trusted=trusted)
 
-    async def serve(self, method: Method, incoming: Any, context: Any, respond: Respond) -> Any:
+    async def serve(
+        self,
+        method: Method,
+        incoming: Any,
+        context: Any,
+        respond: Respond,
+        said: Mapping[str, Any] = _NOTHING,
+    ) -> Any:
         """What `respond` returns; its failure becomes the call's status.
 
-        A cancellation is always passed on, and is no error of this process.
+        A cancellation is always passed on, and is no error of this process. `said` is metadata that came another way.
         """
-        metadata = dict(context.invocation_metadata() or ())
+        metadata = {**dict(context.invocation_metadata() or ()), **said}
         call = self._admit(method, context, metadata)
         method.metrics.begin()
         try:

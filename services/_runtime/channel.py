@@ -69,7 +69,7 @@ class Caller:
         *,
         random_unit: Callable[[], float] = random.random,
     ) -> None:
-        self._authorization = () if token is None else (("authorization", f"Bearer {token.reveal()}"),)
+        self.authorization = () if token is None else (("authorization", f"Bearer {token.reveal()}"),)
         self._budget = budget or RetryBudget()
         self._random_unit = random_unit
 
@@ -111,7 +111,7 @@ class Caller:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The internal token, and the ids of the current request."""
         request = context.current()
-        metadata = list(self._authorization)
+        metadata = list(self.authorization)
         if request.request_id:
             metadata.append((REQUEST_ID_KEY, request.request_id))
         if (traceparent := request.traceparent) is not None:

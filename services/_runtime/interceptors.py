@@ -7,6 +7,8 @@ from typing import Any
 import grpc
 
 from services._runtime.boundary import Boundary, Call
+from services._runtime.errors import GatewayError
+from services._runtime.exchange import metadata_of
 from services._runtime.validation import decode, encode, validate
 
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
@@ -17,8 +19,9 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
     Health, reflection and channelz pass untouched. `trusted_methods` (`/package.Service/Method`) are called by peers
     that send what the contract allows and know their request id: they are neither validated nor, unless the
-    servicer adds initial metadata, answered with any. Validation is of single requests; the messages of a request
-    stream are the servicer's to judge.
+    servicer adds trailing metadata, answered with any. One that streams both ways is an exchange: its servicer answers one
+    request at a time, each a call of its own to metrics, traces and logs. Validation is of single requests; the messages
+    of any other request stream are the servicer's to judge.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, name: str, handler: Any) -> Any:
         method = self._boundary.method(name, trusted=name in self._trusted_methods)
         request = self._reader(name, handler)
+        if handler.stream_stream and method.trusted:
+            return self._exchange(handler, method)
         if handler.unary_unary:
             return self._single(handler, grpc.unary_unary_rpc_method_handler, method, request)
         if handler.stream_unary:
@@ -86,6 +91,31 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             return await serve(method, incoming, context, respond)
 
         return make(wrapped, request_deserializer=_deserializer(handler))
+
+    def _exchange(self, handler: Any, method: Any) -> Any:
+        serve, behaviour = self._boundary.serve, handler.stream_stream
+        deserialize, serialize = handler.request_deserializer, handler.response_serializer
+        max_bytes = self._max_message_bytes
+
+        async def respond(request: Any, call: Call) -> bytes:
+            if isinstance(request, GatewayError):
+                raise request
+            return encode(serialize, await behaviour(request, call.context), max_bytes)
+
+        def read(raw: bytes) -> Any:
+            # What can't be read is an error of the call, and a call begins with what its request says of itself.
+            try:
+                return decode(deserialize, raw, max_bytes)
+            except GatewayError as error:
+                return error
+
+        async def wrapped(_requests: Any, context: Any) -> None:
+            while (raw := await context.read()) is not grpc.aio.EOF:
+                request = read(raw)
+                said = {} if isinstance(request, GatewayError) else metadata_of(request.context)
+                await context.write(await serve(method, request, context, respond, said))
+
+        return grpc.stream_stream_rpc_method_handler(wrapped)
 
     def _streaming(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_channelz.v1.channelz import add_channelz_servicer
@@ -45,13 +46,14 @@ class GrpcServer:
         self._services = tuple(services)
         self._server = grpc.aio.server(interceptors=list(interceptors), options=server_options(process))
         self._health = HealthServicer()
+        methods: Any = _GenericMethods(self._server)
         for service in services:
-            service.add(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            service.add(methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if process.reflection:
-            add_channelz_servicer(self._server)
+            add_channelz_servicer(methods)
             names = [service.full_name for service in services]
-            add_reflection(self._server, [*names, health.SERVICE_NAME, _CHANNELZ])
+            add_reflection(methods, [*names, health.SERVICE_NAME, _CHANNELZ])
 
     async def start(self) -> int:
         """The port on which it serves.
@@ -85,6 +87,20 @@ class GrpcServer:
             raise StartError(
                 f"{self._prefix}LISTEN={process.listen} can't be bound, is the port taken? {error}"
             ) from None
+
+
+class _GenericMethods:
+    """Takes the place of a server whose methods are added, and registers none of them by name.
+
+    grpc.aio waits for the next call of each registered method by itself, and begins all those waits anew at every call:
+    with thirty methods that is a quarter of a unary call's CPU. One wait serves all that are added generically.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
+        """Not done, see above."""
 
 
 def checked_listen(process: ProcessSettings, prefix: str) -> tuple[str, int]:

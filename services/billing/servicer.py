@@ -33,7 +33,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["BillingService"].full_name
 
 # Each item of these is validated by itself, so that a bad one does not fail its neighbours.
 TRUSTED_METHODS = frozenset(
-    f"/{SERVICE}/{name}" for name in ("BatchAuthorize", "BatchCapture", "RecordUsage")
+    f"/{SERVICE}/{name}" for name in ("BatchAuthorize", "BatchCapture", "Exchange", "RecordUsage")
 )
 
 
@@ -71,6 +71,14 @@ class BillingServicer(BillingServiceServicer):
     async def BatchCapture(self, request: pb.BatchCaptureRequest, context: Any) -> pb.BatchCaptureResponse:
         results = await post_readable(request, request.requests, read_capture, self._ledger.post)
         return pb.BatchCaptureResponse(results=map(capture_result, results))
+
+    async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
+        response = pb.ExchangeResponse()
+        if request.HasField("capture"):
+            response.capture.CopyFrom(await self.BatchCapture(request.capture, context))
+        if request.HasField("authorize"):
+            response.authorize.CopyFrom(await self.BatchAuthorize(request.authorize, context))
+        return response
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Any) -> pb.RecordUsageResponse:
         results = await post_readable(request, request.records, _read_recording, self._ledger.post)

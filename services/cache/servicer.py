@@ -16,7 +16,7 @@ from services.cache.translation import from_counts, from_finding, to_answer, to_
 
 SERVICE = "headgate.cache.v1.CacheService"
 # Only routers call these, and their items are validated here, each by itself.
-TRUSTED_METHODS = frozenset({f"/{SERVICE}/BatchLookup", f"/{SERVICE}/BatchStore"})
+TRUSTED_METHODS = frozenset(f"/{SERVICE}/{name}" for name in ("BatchLookup", "BatchStore", "Exchange"))
 _DOMAIN = "cache.headgate"
 
 
@@ -44,6 +44,14 @@ class CacheServicer(CacheServiceServicer):
     async def BatchStore(self, request: pb.BatchStoreRequest, context: Any) -> pb.BatchStoreResponse:
         kept = await for_valid_items(request, self._store)
         return pb.BatchStoreResponse(results=map(_store_result, kept))
+
+    async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
+        response = pb.ExchangeResponse()
+        if request.HasField("store"):
+            response.store.CopyFrom(await self.BatchStore(request.store, context))
+        if request.HasField("lookup"):
+            response.lookup.CopyFrom(await self.BatchLookup(request.lookup, context))
+        return response
 
     async def AcquireFill(self, request: pb.AcquireFillRequest, context: Any) -> pb.AcquireFillResponse:
         raise NotInThisVersionError("AcquireFill is not in this version")

@@ -27,7 +27,7 @@ from services.ratelimit.translation import (
 
 SERVICE = "headgate.ratelimit.v1.RateLimitService"
 # Only routers call these, and their items are validated here, each by itself.
-TRUSTED_METHODS = frozenset({f"/{SERVICE}/BatchReserve", f"/{SERVICE}/BatchSettle"})
+TRUSTED_METHODS = frozenset(f"/{SERVICE}/{name}" for name in ("BatchReserve", "BatchSettle", "Exchange"))
 _DOMAIN = "ratelimit.headgate"
 
 _Outcome = tuple[Standing, ...] | GatewayError
@@ -56,6 +56,14 @@ class RateLimitServicer(RateLimitServiceServicer):
     async def BatchSettle(self, request: pb.BatchSettleRequest, context: Any) -> pb.BatchSettleResponse:
         outcomes = await for_valid_items(request, self._settle)
         return pb.BatchSettleResponse(results=map(_settle_result, outcomes))
+
+    async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
+        response = pb.ExchangeResponse()
+        if request.HasField("settle"):
+            response.settle.CopyFrom(await self.BatchSettle(request.settle, context))
+        if request.HasField("reserve"):
+            response.reserve.CopyFrom(await self.BatchReserve(request.reserve, context))
+        return response
 
     async def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseResponse:
         released = await self._limiter.release(to_caller(request.caller), request.reservation_id)

@@ -23,7 +23,7 @@ from services.router.authentication import KeyAuthentication
 from services.router.catalog import build_catalog
 from services.router.config import RouterConfig
 from services.router.failover import Clock, Failover
-from services.router.grpc_peers import GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
+from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
 from services.router.health import TargetHealth
 from services.router.limit_settlement import LimitSettlements
 from services.router.metrics import RouterMetrics, RouterState
@@ -52,17 +52,23 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         open_channel(address, tls_ca_file=settings.peer_ca_file, max_message_bytes=settings.max_message_bytes)
         for address in (settings.ratelimit_address, settings.cache_address, settings.billing_address)
     ]
-    timeout, pace = settings.peer_timeout_seconds, Pace(time.monotonic, time.process_time)
-    limits = GrpcRateLimit(
-        channels[0], Caller(shared.internal_token), timeout, telemetry.batches.of("ratelimit"), pace
+    pace = Pace(time.monotonic, time.process_time)
+    connections = [
+        Connection(
+            channel,
+            Caller(shared.internal_token),
+            settings.peer_timeout_seconds,
+            telemetry.batches.of(peer),
+            pace,
+        )
+        for peer, channel in zip(("ratelimit", "cache", "billing"), channels, strict=True)
+    ]
+    limits, cached, bank = (
+        GrpcRateLimit(connections[0]),
+        GrpcCache(connections[1]),
+        GrpcBilling(connections[2]),
     )
-    cached = GrpcCache(
-        channels[1], Caller(shared.internal_token), timeout, telemetry.batches.of("cache"), pace
-    )
-    bank = GrpcBilling(
-        channels[2], Caller(shared.internal_token), timeout, telemetry.batches.of("billing"), pace
-    )
-    accounts = GrpcAccounts(channels[2], Caller(shared.internal_token), timeout)
+    accounts = GrpcAccounts(connections[2])
 
     spool_root = shared.data_dir / "spool"
     spool, adopted = open_spool(spool_root, settings.spool_max_bytes)

@@ -1,10 +1,10 @@
-"""The ports to the other services over their stubs: calls that coincide leave together in one batch."""
+"""The ports to the other services over their stubs: calls to a peer that coincide leave together."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.rpc import status_pb2
 
 from headgate.billing.v1 import account_service_pb2, account_service_pb2_grpc, billing_service_pb2_grpc
 from headgate.billing.v1 import billing_service_pb2 as billing
@@ -14,7 +14,8 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.ratelimit.v1 import ratelimit_service_pb2_grpc
 from services._runtime.batching import PacedBatcher
 from services._runtime.channel import Caller
-from services._runtime.errors import GatewayError
+from services._runtime.errors import InternalError
+from services._runtime.exchange import Exchange, describe
 from services._runtime.status import from_status
 from services.router.peers import Principal
 
@@ -22,28 +23,30 @@ OnDeparture = Callable[[int, int], None]
 """Told the size of each batch that leaves, and how many calls stay queued."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a peer is reached. `timeout_seconds` is for one batch, or one call, with its retries."""
+
+    channel: grpc.aio.Channel
+    caller: Caller
+    timeout_seconds: float
+    on_departure: OnDeparture
+    pace: Callable[[], float]
+
+
 class GrpcRateLimit:
     """`RateLimit` over gRPC."""
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        caller: Caller,
-        timeout_seconds: float,
-        on_departure: OnDeparture,
-        pace: Callable[[], float],
-    ) -> None:
-        stub = ratelimit_service_pb2_grpc.RateLimitServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds, on_departure, pace)
-        self._reserve = batch(stub.BatchReserve, ratelimit.BatchReserveRequest)
-        self._settle = batch(stub.BatchSettle, ratelimit.BatchSettleRequest)
-        self._release = _single(caller, stub.Release, timeout_seconds)
+    def __init__(self, connection: Connection) -> None:
+        stub = ratelimit_service_pb2_grpc.RateLimitServiceStub(connection.channel)
+        self._submit = _exchanging(connection, stub.Exchange, ratelimit.ExchangeRequest)
+        self._release = _single(connection, stub.Release)
 
     def reserve(self, request: ratelimit.ReserveRequest) -> Awaitable[ratelimit.ReserveResponse]:
-        return self._reserve.submit(request)
+        return self._submit(("reserve", request))
 
     def settle(self, request: ratelimit.SettleRequest) -> Awaitable[ratelimit.SettleResponse]:
-        return self._settle.submit(request)
+        return self._submit(("settle", request))
 
     def release(self, request: ratelimit.ReleaseRequest) -> Awaitable[ratelimit.ReleaseResponse]:
         return self._release(request)
@@ -52,48 +55,30 @@ class GrpcRateLimit:
 class GrpcCache:
     """`Cache` over gRPC."""
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        caller: Caller,
-        timeout_seconds: float,
-        on_departure: OnDeparture,
-        pace: Callable[[], float],
-    ) -> None:
-        stub = cache_service_pb2_grpc.CacheServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds, on_departure, pace)
-        self._lookup = batch(stub.BatchLookup, cache.BatchLookupRequest)
-        self._store = batch(stub.BatchStore, cache.BatchStoreRequest)
+    def __init__(self, connection: Connection) -> None:
+        stub = cache_service_pb2_grpc.CacheServiceStub(connection.channel)
+        self._submit = _exchanging(connection, stub.Exchange, cache.ExchangeRequest)
 
     def lookup(self, request: cache.LookupRequest) -> Awaitable[cache.LookupResponse]:
-        return self._lookup.submit(request)
+        return self._submit(("lookup", request))
 
     def store(self, request: cache.StoreRequest) -> Awaitable[cache.StoreResponse]:
-        return self._store.submit(request)
+        return self._submit(("store", request))
 
 
 class GrpcBilling:
     """`Billing` over gRPC."""
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        caller: Caller,
-        timeout_seconds: float,
-        on_departure: OnDeparture,
-        pace: Callable[[], float],
-    ) -> None:
-        stub = billing_service_pb2_grpc.BillingServiceStub(channel)
-        batch = _batcher_for(caller, timeout_seconds, on_departure, pace)
-        self._authorize = batch(stub.BatchAuthorize, billing.BatchAuthorizeRequest)
-        self._capture = batch(stub.BatchCapture, billing.BatchCaptureRequest)
-        self._void = _single(caller, stub.Void, timeout_seconds)
+    def __init__(self, connection: Connection) -> None:
+        stub = billing_service_pb2_grpc.BillingServiceStub(connection.channel)
+        self._submit = _exchanging(connection, stub.Exchange, billing.ExchangeRequest)
+        self._void = _single(connection, stub.Void)
 
     def authorize(self, request: billing.AuthorizeRequest) -> Awaitable[billing.AuthorizeResponse]:
-        return self._authorize.submit(request)
+        return self._submit(("authorize", request))
 
     def capture(self, request: billing.CaptureRequest) -> Awaitable[billing.CaptureResponse]:
-        return self._capture.submit(request)
+        return self._submit(("capture", request))
 
     def void(self, request: billing.VoidRequest) -> Awaitable[billing.VoidResponse]:
         return self._void(request)
@@ -102,36 +87,41 @@ class GrpcBilling:
 class GrpcAccounts:
     """`Accounts` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller, timeout_seconds: float) -> None:
-        stub = account_service_pb2_grpc.AccountServiceStub(channel)
-        self._resolve = _single(caller, stub.ResolveKey, timeout_seconds)
+    def __init__(self, connection: Connection) -> None:
+        self._resolve = _single(
+            connection, account_service_pb2_grpc.AccountServiceStub(connection.channel).ResolveKey
+        )
 
     async def resolve(self, token: str) -> Principal:
         response = await self._resolve(account_service_pb2.ResolveKeyRequest(token=token))
         return Principal(response.caller, response.has_hard_budget)
 
 
-def _batcher_for(
-    caller: Caller, timeout_seconds: float, on_departure: OnDeparture, pace: Callable[[], float]
-) -> Callable[[Any, Callable[..., Any]], PacedBatcher[Any, Any]]:
-    def batcher(method: Any, make_request: Callable[..., Any]) -> PacedBatcher[Any, Any]:
-        async def send(requests: list[Any]) -> Sequence[Any]:
-            batch = make_request(requests=requests)
-            response = await caller.call(method, batch, timeout_seconds=timeout_seconds)
-            return [_unpack(result) for result in response.results]
+def _exchanging(
+    connection: Connection, method: Any, make_request: Callable[[], Any]
+) -> Callable[[tuple[str, Any]], Awaitable[Any]]:
+    """Takes (which batch of an exchange's request, the call's own request), and gives what the peer answers to it."""
+    caller, timeout_seconds = connection.caller, connection.timeout_seconds
+    exchange = Exchange(method, caller.authorization)
 
-        return PacedBatcher(send, pace=pace, on_departure=on_departure)
+    async def send(calls: list[tuple[str, Any]]) -> Sequence[Any]:
+        request = make_request()
+        describe(request.context)
+        for kind, call in calls:
+            getattr(request, kind).requests.append(call)
+        response = await caller.call(exchange, request, timeout_seconds=timeout_seconds)
+        results = {kind: iter(getattr(response, kind).results) for kind in {kind for kind, _ in calls}}
+        return [_unpack(next(results[kind], None)) for kind, _ in calls]
 
-    return batcher
+    return PacedBatcher(send, pace=connection.pace, on_departure=connection.on_departure).submit
 
 
 def _unpack(result: Any) -> Any:
-    return _error(result.error) if result.HasField("error") else result.response
+    if result is None:
+        return InternalError("the peer answered fewer calls than it was sent")
+    return from_status(result.error) if result.HasField("error") else result.response
 
 
-def _error(status: status_pb2.Status) -> GatewayError:
-    return from_status(status)
-
-
-def _single(caller: Caller, method: Any, timeout_seconds: float) -> Callable[[Any], Awaitable[Any]]:
-    return lambda request: caller.call(method, request, timeout_seconds=timeout_seconds)
+def _single(connection: Connection, method: Any) -> Callable[[Any], Awaitable[Any]]:
+    call, timeout_seconds = connection.caller.call, connection.timeout_seconds
+    return lambda request: call(method, request, timeout_seconds=timeout_seconds)

@@ -1,6 +1,7 @@
 """The router's Prometheus metrics, fed by the pipeline."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -21,33 +22,31 @@ class RouterMetrics:
     def __init__(self, registry: CollectorRegistry, log: Any, known_models: frozenset[str]) -> None:
         self._log = log
         self._known_models = known_models
-        self.requests = Counter(
+        requests = Counter(
             "llm_requests", "completions that ended, by how", ("model", "status"), registry=registry
         )
-        self.seconds = Histogram(
+        durations = Histogram(
             "llm_request_duration_seconds",
             "from arrival to the last event",
             ("model",),
             buckets=_SECONDS,
             registry=registry,
         )
-        self.tokens = Counter(
-            "llm_tokens", "tokens that providers served", ("model", "type"), registry=registry
-        )
-        self.first_token = Histogram(
+        tokens = Counter("llm_tokens", "tokens that providers served", ("model", "type"), registry=registry)
+        first_token = Histogram(
             "headgate_router_time_to_first_token_seconds",
             "from asking a target to its first token",
             ("target",),
             buckets=_SECONDS,
             registry=registry,
         )
-        self.attempts = Counter(
+        attempts = Counter(
             "headgate_router_attempts",
             "attempts at targets, by how they ended",
             ("target", "outcome"),
             registry=registry,
         )
-        self.lost = Counter(
+        lost = Counter(
             "headgate_router_peer_lost",
             "calls to a peer that were done without",
             ("peer",),
@@ -57,25 +56,28 @@ class RouterMetrics:
             "headgate_router_usage_refused", "captures that billing refused for good", registry=registry
         )
 
+        # A look-up of labels costs more than what is then counted, and there are few of them.
+        self._requests, self._durations = cache(requests.labels), cache(durations.labels)
+        self._tokens, self._first_token = cache(tokens.labels), cache(first_token.labels)
+        self._attempts, self._lost = cache(attempts.labels), cache(lost.labels)
+
     def ended(self, run: Run, seconds: float) -> None:
         model = run.request.model if run.request.model in self._known_models else "other"
         status = run.error.reason if run.error is not None else outcome_pb2.Outcome.Name(run.outcome)
-        self.requests.labels(model, status.removeprefix("OUTCOME_").lower()).inc()
-        self.seconds.labels(model).observe(seconds)
+        self._requests(model, status.removeprefix("OUTCOME_").lower()).inc()
+        self._durations(model).observe(seconds)
         if run.legs:
             used = total_usage(leg.usage() for leg in run.legs)
-            self.tokens.labels(model, "input").inc(used.input_tokens)
-            self.tokens.labels(model, "output").inc(used.output_tokens)
+            self._tokens(model, "input").inc(used.input_tokens)
+            self._tokens(model, "output").inc(used.output_tokens)
         for leg in run.legs:
             outcome = outcome_pb2.Outcome.Name(leg.outcome).removeprefix("OUTCOME_").lower()
-            self.attempts.labels(leg.target.target_id, outcome).inc()
+            self._attempts(leg.target.target_id, outcome).inc()
             if leg.first_token_ns is not None:
-                self.first_token.labels(leg.target.target_id).observe(
-                    (leg.first_token_ns - leg.start_ns) / 1e9
-                )
+                self._first_token(leg.target.target_id).observe((leg.first_token_ns - leg.start_ns) / 1e9)
 
     def peer_lost(self, peer: str) -> None:
-        self.lost.labels(peer).inc()
+        self._lost(peer).inc()
 
     def failed(self, run: Run, error: BaseException) -> None:
         self._log.error("unexpected failure", completion_id=run.completion_id, exc_info=error)

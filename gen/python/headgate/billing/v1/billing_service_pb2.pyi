@@ -14,6 +14,7 @@ from google.rpc import status_pb2 as _status_pb2
 from headgate.billing.v1 import budget_pb2 as _budget_pb2
 from headgate.billing.v1 import price_pb2 as _price_pb2
 from headgate.billing.v1 import usage_pb2 as _usage_pb2
+from headgate.common.v1 import batch_context_pb2 as _batch_context_pb2
 from headgate.common.v1 import caller_pb2 as _caller_pb2
 from headgate.common.v1 import cost_pb2 as _cost_pb2
 import builtins as _builtins
@@ -1057,3 +1058,69 @@ class WatchAlertsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchAlertsResponse: _TypeAlias = WatchAlertsResponse  # noqa: Y015
+
+@_typing.final
+class ExchangeRequest(_message.Message):
+    """What leaves together. At least one batch is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    AUTHORIZE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def context(self) -> _batch_context_pb2.BatchContext:
+        """Whose request this is, for logs and traces."""
+
+    @_builtins.property
+    def capture(self) -> Global___BatchCaptureRequest:
+        """Done first, so that what was held can be held again; all of a request share one commit."""
+
+    @_builtins.property
+    def authorize(self) -> Global___BatchAuthorizeRequest:
+        """Authorisations."""
+
+    def __init__(
+        self,
+        *,
+        context: _batch_context_pb2.BatchContext | None = ...,
+        capture: Global___BatchCaptureRequest | None = ...,
+        authorize: Global___BatchAuthorizeRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorize", b"authorize", "capture", b"capture", "context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorize", b"authorize", "capture", b"capture", "context", b"context"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeRequest: _TypeAlias = ExchangeRequest  # noqa: Y015
+
+@_typing.final
+class ExchangeResponse(_message.Message):
+    """The answers to one request of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    AUTHORIZE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def capture(self) -> Global___BatchCaptureResponse:
+        """Answers `capture`."""
+
+    @_builtins.property
+    def authorize(self) -> Global___BatchAuthorizeResponse:
+        """Answers `authorize`."""
+
+    def __init__(
+        self,
+        *,
+        capture: Global___BatchCaptureResponse | None = ...,
+        authorize: Global___BatchAuthorizeResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorize", b"authorize", "capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorize", b"authorize", "capture", b"capture"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeResponse: _TypeAlias = ExchangeResponse  # noqa: Y015

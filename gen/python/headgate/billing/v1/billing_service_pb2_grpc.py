@@ -65,6 +65,11 @@ class BillingServiceStub:
                 request_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchCaptureRequest.SerializeToString,
                 response_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchCaptureResponse.FromString,
                 _registered_method=True)
+        self.Exchange = channel.stream_stream(
+                '/headgate.billing.v1.BillingService/Exchange',
+                request_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ExchangeRequest.SerializeToString,
+                response_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ExchangeResponse.FromString,
+                _registered_method=True)
         self.RecordUsage = channel.unary_unary(
                 '/headgate.billing.v1.BillingService/RecordUsage',
                 request_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.RecordUsageRequest.SerializeToString,
@@ -167,6 +172,15 @@ class BillingServiceServicer:
 
     def BatchCapture(self, request, context):
         """Many Capture calls in one; each booked by itself, all in one commit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exchange(self, request_iterator, context):
+        """Batches of captures and authorisations, one after another on one stream: each request is answered, in order, before the next is
+        read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+        status. A client renews its stream often: that is how its calls spread over replicas.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -277,6 +291,11 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.BatchCapture,
                     request_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchCaptureRequest.FromString,
                     response_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchCaptureResponse.SerializeToString,
+            ),
+            'Exchange': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ExchangeRequest.FromString,
+                    response_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ExchangeResponse.SerializeToString,
             ),
             'RecordUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordUsage,
@@ -475,6 +494,33 @@ class BillingService:
             '/headgate.billing.v1.BillingService/BatchCapture',
             headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchCaptureRequest.SerializeToString,
             headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchCaptureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exchange(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/headgate.billing.v1.BillingService/Exchange',
+            headgate_dot_billing_dot_v1_dot_billing__service__pb2.ExchangeRequest.SerializeToString,
+            headgate_dot_billing_dot_v1_dot_billing__service__pb2.ExchangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

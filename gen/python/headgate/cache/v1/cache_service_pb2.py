@@ -27,12 +27,13 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from headgate.common.v1 import batch_context_pb2 as headgate_dot_common_dot_v1_dot_batch__context__pb2
 from headgate.common.v1 import cache_status_pb2 as headgate_dot_common_dot_v1_dot_cache__status__pb2
 from headgate.common.v1 import caller_pb2 as headgate_dot_common_dot_v1_dot_caller__pb2
 from headgate.common.v1 import usage_pb2 as headgate_dot_common_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%headgate/cache/v1/cache_service.proto\x12\x11headgate.cache.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a%headgate/common/v1/cache_status.proto\x1a\x1fheadgate/common/v1/caller.proto\x1a\x1eheadgate/common/v1/usage.proto\"\xb9\x02\n\rLookupRequest\x12\x36\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x1a.headgate.common.v1.CallerB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12:\n\x05scope\x18\x02 \x01(\x0e\x32\x1d.headgate.cache.v1.CacheScopeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\x05model\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12!\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12\x38\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xe2\x41\x01\x01\xbaH\x05\xaa\x01\x02\x32\x00\x12\x38\n\x08semantic\x18\x06 \x01(\x0b\x32 .headgate.cache.v1.SemanticQueryB\x04\xe2\x41\x01\x01\"c\n\rSemanticQuery\x12\x1d\n\x04text\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02\x12\x33\n\x0emin_similarity\x18\x02 \x01(\x01\x42\x1b\xe2\x41\x01\x01\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\"\xb7\x01\n\x0eLookupResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32\x1f.headgate.common.v1.CacheStatusB\x04\xe2\x41\x01\x03\x12\x11\n\x03key\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12-\n\x05\x65ntry\x18\x03 \x01(\x0b\x32\x18.headgate.cache.v1.EntryB\x04\xe2\x41\x01\x03\x12\x1d\n\nsimilarity\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\r\n\x0b_similarity\"\xd9\x01\n\x05\x45ntry\x12\x13\n\x05value\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\x05usage\x18\x04 \x01(\x0b\x32\x1e.headgate.common.v1.TokenUsageB\x04\xe2\x41\x01\x03\x12\x18\n\ncost_nanos\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\xbd\x02\n\x0cStoreRequest\x12\x18\n\x03key\x18\x01 \x01(\x0c\x42\x0b\xe2\x41\x01\x02\xbaH\x04z\x02h \x12\x36\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1a.headgate.common.v1.CallerB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1f\n\x05value\x18\x03 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12=\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x15\xe2\x41\x01\x01\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x8a\x8a\x0f\x32\x02\x08\x01\x12%\n\x04tags\x18\x05 \x03(\tB\x17\xe2\x41\x01\x01\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07r\x05\x10\x01\x18\x80\x02\x12\x33\n\x05usage\x18\x06 \x01(\x0b\x32\x1e.headgate.common.v1.TokenUsageB\x04\xe2\x41\x01\x01\x12\x1f\n\ncost_nanos\x18\x07 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"%\n\rStoreResponse\x12\x14\n\x06stored\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\"Y\n\x12\x42\x61tchLookupRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32 .headgate.cache.v1.LookupRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\"M\n\x13\x42\x61tchLookupResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32\x1f.headgate.cache.v1.LookupResultB\x04\xe2\x41\x01\x03\"t\n\x0cLookupResult\x12\x35\n\x08response\x18\x01 \x01(\x0b\x32!.headgate.cache.v1.LookupResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"W\n\x11\x42\x61tchStoreRequest\x12\x42\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.headgate.cache.v1.StoreRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\"K\n\x12\x42\x61tchStoreResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32\x1e.headgate.cache.v1.StoreResultB\x04\xe2\x41\x01\x03\"r\n\x0bStoreResult\x12\x34\n\x08response\x18\x01 \x01(\x0b\x32 .headgate.cache.v1.StoreResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"b\n\x12\x41\x63quireFillRequest\x12\x18\n\x03key\x18\x01 \x01(\x0c\x42\x0b\xe2\x41\x01\x02\xbaH\x04z\x02h \x12\x32\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\"/\n\x13\x41\x63quireFillResponse\x12\x18\n\nfill_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\"R\n\x12ReleaseFillRequest\x12\x18\n\x03key\x18\x01 \x01(\x0c\x42\x0b\xe2\x41\x01\x02\xbaH\x04z\x02h \x12\"\n\nfill_token\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\"\x15\n\x13ReleaseFillResponse\"\x9d\x01\n\x11InvalidateRequest\x12\'\n\x0forganization_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1a\n\x03key\x18\x02 \x01(\x0c\x42\x0b\xe2\x41\x01\x01\xbaH\x04z\x02h H\x00\x12\x1d\n\x03tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02H\x00\x12\x13\n\x03\x61ll\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x14\n\x12InvalidateResponse\"8\n\x0fGetStatsRequest\x12%\n\x0forganization_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\x96\x02\n\x10GetStatsResponse\x12\x18\n\nexact_hits\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rsemantic_hits\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06misses\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06stores\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tevictions\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x07\x65ntries\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x18\n\x05\x62ytes\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x1a\n\x0csaved_tokens\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10saved_cost_nanos\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x03\x42\n\n\x08_entriesB\x08\n\x06_bytes*r\n\nCacheScope\x12\x1b\n\x17\x43\x41\x43HE_SCOPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41\x43HE_SCOPE_KEY\x10\x01\x12\x14\n\x10\x43\x41\x43HE_SCOPE_USER\x10\x02\x12\x1c\n\x18\x43\x41\x43HE_SCOPE_ORGANIZATION\x10\x03\x32\xce\x05\n\x0c\x43\x61\x63heService\x12M\n\x06Lookup\x12 .headgate.cache.v1.LookupRequest\x1a!.headgate.cache.v1.LookupResponse\x12J\n\x05Store\x12\x1f.headgate.cache.v1.StoreRequest\x1a .headgate.cache.v1.StoreResponse\x12\\\n\x0b\x42\x61tchLookup\x12%.headgate.cache.v1.BatchLookupRequest\x1a&.headgate.cache.v1.BatchLookupResponse\x12Y\n\nBatchStore\x12$.headgate.cache.v1.BatchStoreRequest\x1a%.headgate.cache.v1.BatchStoreResponse\x12\\\n\x0b\x41\x63quireFill\x12%.headgate.cache.v1.AcquireFillRequest\x1a&.headgate.cache.v1.AcquireFillResponse\x12\\\n\x0bReleaseFill\x12%.headgate.cache.v1.ReleaseFillRequest\x1a&.headgate.cache.v1.ReleaseFillResponse\x12Y\n\nInvalidate\x12$.headgate.cache.v1.InvalidateRequest\x1a%.headgate.cache.v1.InvalidateResponse\x12S\n\x08GetStats\x12\".headgate.cache.v1.GetStatsRequest\x1a#.headgate.cache.v1.GetStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%headgate/cache/v1/cache_service.proto\x12\x11headgate.cache.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a&headgate/common/v1/batch_context.proto\x1a%headgate/common/v1/cache_status.proto\x1a\x1fheadgate/common/v1/caller.proto\x1a\x1eheadgate/common/v1/usage.proto\"\xb9\x02\n\rLookupRequest\x12\x36\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x1a.headgate.common.v1.CallerB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12:\n\x05scope\x18\x02 \x01(\x0e\x32\x1d.headgate.cache.v1.CacheScopeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\x05model\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12!\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12\x38\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xe2\x41\x01\x01\xbaH\x05\xaa\x01\x02\x32\x00\x12\x38\n\x08semantic\x18\x06 \x01(\x0b\x32 .headgate.cache.v1.SemanticQueryB\x04\xe2\x41\x01\x01\"c\n\rSemanticQuery\x12\x1d\n\x04text\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02\x12\x33\n\x0emin_similarity\x18\x02 \x01(\x01\x42\x1b\xe2\x41\x01\x01\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\"\xb7\x01\n\x0eLookupResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32\x1f.headgate.common.v1.CacheStatusB\x04\xe2\x41\x01\x03\x12\x11\n\x03key\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12-\n\x05\x65ntry\x18\x03 \x01(\x0b\x32\x18.headgate.cache.v1.EntryB\x04\xe2\x41\x01\x03\x12\x1d\n\nsimilarity\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\r\n\x0b_similarity\"\xd9\x01\n\x05\x45ntry\x12\x13\n\x05value\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\x05usage\x18\x04 \x01(\x0b\x32\x1e.headgate.common.v1.TokenUsageB\x04\xe2\x41\x01\x03\x12\x18\n\ncost_nanos\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\xbd\x02\n\x0cStoreRequest\x12\x18\n\x03key\x18\x01 \x01(\x0c\x42\x0b\xe2\x41\x01\x02\xbaH\x04z\x02h \x12\x36\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1a.headgate.common.v1.CallerB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1f\n\x05value\x18\x03 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12=\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x15\xe2\x41\x01\x01\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x8a\x8a\x0f\x32\x02\x08\x01\x12%\n\x04tags\x18\x05 \x03(\tB\x17\xe2\x41\x01\x01\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07r\x05\x10\x01\x18\x80\x02\x12\x33\n\x05usage\x18\x06 \x01(\x0b\x32\x1e.headgate.common.v1.TokenUsageB\x04\xe2\x41\x01\x01\x12\x1f\n\ncost_nanos\x18\x07 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"%\n\rStoreResponse\x12\x14\n\x06stored\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\"Y\n\x12\x42\x61tchLookupRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32 .headgate.cache.v1.LookupRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\"M\n\x13\x42\x61tchLookupResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32\x1f.headgate.cache.v1.LookupResultB\x04\xe2\x41\x01\x03\"t\n\x0cLookupResult\x12\x35\n\x08response\x18\x01 \x01(\x0b\x32!.headgate.cache.v1.LookupResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"W\n\x11\x42\x61tchStoreRequest\x12\x42\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.headgate.cache.v1.StoreRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\"K\n\x12\x42\x61tchStoreResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32\x1e.headgate.cache.v1.StoreResultB\x04\xe2\x41\x01\x03\"r\n\x0bStoreResult\x12\x34\n\x08response\x18\x01 \x01(\x0b\x32 .headgate.cache.v1.StoreResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"b\n\x12\x41\x63quireFillRequest\x12\x18\n\x03key\x18\x01 \x01(\x0c\x42\x0b\xe2\x41\x01\x02\xbaH\x04z\x02h \x12\x32\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\"/\n\x13\x41\x63quireFillResponse\x12\x18\n\nfill_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\"R\n\x12ReleaseFillRequest\x12\x18\n\x03key\x18\x01 \x01(\x0c\x42\x0b\xe2\x41\x01\x02\xbaH\x04z\x02h \x12\"\n\nfill_token\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\"\x15\n\x13ReleaseFillResponse\"\x9d\x01\n\x11InvalidateRequest\x12\'\n\x0forganization_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1a\n\x03key\x18\x02 \x01(\x0c\x42\x0b\xe2\x41\x01\x01\xbaH\x04z\x02h H\x00\x12\x1d\n\x03tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02H\x00\x12\x13\n\x03\x61ll\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x14\n\x12InvalidateResponse\"8\n\x0fGetStatsRequest\x12%\n\x0forganization_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\x96\x02\n\x10GetStatsResponse\x12\x18\n\nexact_hits\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rsemantic_hits\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06misses\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06stores\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tevictions\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x07\x65ntries\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x18\n\x05\x62ytes\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x1a\n\x0csaved_tokens\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10saved_cost_nanos\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x03\x42\n\n\x08_entriesB\x08\n\x06_bytes\"\xc2\x01\n\x0f\x45xchangeRequest\x12\x37\n\x07\x63ontext\x18\x01 \x01(\x0b\x32 .headgate.common.v1.BatchContextB\x04\xe2\x41\x01\x01\x12\x39\n\x05store\x18\x02 \x01(\x0b\x32$.headgate.cache.v1.BatchStoreRequestB\x04\xe2\x41\x01\x01\x12;\n\x06lookup\x18\x03 \x01(\x0b\x32%.headgate.cache.v1.BatchLookupRequestB\x04\xe2\x41\x01\x01\"\x8c\x01\n\x10\x45xchangeResponse\x12:\n\x05store\x18\x01 \x01(\x0b\x32%.headgate.cache.v1.BatchStoreResponseB\x04\xe2\x41\x01\x03\x12<\n\x06lookup\x18\x02 \x01(\x0b\x32&.headgate.cache.v1.BatchLookupResponseB\x04\xe2\x41\x01\x03*r\n\nCacheScope\x12\x1b\n\x17\x43\x41\x43HE_SCOPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41\x43HE_SCOPE_KEY\x10\x01\x12\x14\n\x10\x43\x41\x43HE_SCOPE_USER\x10\x02\x12\x1c\n\x18\x43\x41\x43HE_SCOPE_ORGANIZATION\x10\x03\x32\xa7\x06\n\x0c\x43\x61\x63heService\x12M\n\x06Lookup\x12 .headgate.cache.v1.LookupRequest\x1a!.headgate.cache.v1.LookupResponse\x12J\n\x05Store\x12\x1f.headgate.cache.v1.StoreRequest\x1a .headgate.cache.v1.StoreResponse\x12\\\n\x0b\x42\x61tchLookup\x12%.headgate.cache.v1.BatchLookupRequest\x1a&.headgate.cache.v1.BatchLookupResponse\x12Y\n\nBatchStore\x12$.headgate.cache.v1.BatchStoreRequest\x1a%.headgate.cache.v1.BatchStoreResponse\x12W\n\x08\x45xchange\x12\".headgate.cache.v1.ExchangeRequest\x1a#.headgate.cache.v1.ExchangeResponse(\x01\x30\x01\x12\\\n\x0b\x41\x63quireFill\x12%.headgate.cache.v1.AcquireFillRequest\x1a&.headgate.cache.v1.AcquireFillResponse\x12\\\n\x0bReleaseFill\x12%.headgate.cache.v1.ReleaseFillRequest\x1a&.headgate.cache.v1.ReleaseFillResponse\x12Y\n\nInvalidate\x12$.headgate.cache.v1.InvalidateRequest\x1a%.headgate.cache.v1.InvalidateResponse\x12S\n\x08GetStats\x12\".headgate.cache.v1.GetStatsRequest\x1a#.headgate.cache.v1.GetStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -137,48 +138,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATSRESPONSE'].fields_by_name['saved_tokens']._serialized_options = b'\342A\001\003'
   _globals['_GETSTATSRESPONSE'].fields_by_name['saved_cost_nanos']._loaded_options = None
   _globals['_GETSTATSRESPONSE'].fields_by_name['saved_cost_nanos']._serialized_options = b'\342A\001\003'
-  _globals['_CACHESCOPE']._serialized_start=2845
-  _globals['_CACHESCOPE']._serialized_end=2959
-  _globals['_LOOKUPREQUEST']._serialized_start=317
-  _globals['_LOOKUPREQUEST']._serialized_end=630
-  _globals['_SEMANTICQUERY']._serialized_start=632
-  _globals['_SEMANTICQUERY']._serialized_end=731
-  _globals['_LOOKUPRESPONSE']._serialized_start=734
-  _globals['_LOOKUPRESPONSE']._serialized_end=917
-  _globals['_ENTRY']._serialized_start=920
-  _globals['_ENTRY']._serialized_end=1137
-  _globals['_STOREREQUEST']._serialized_start=1140
-  _globals['_STOREREQUEST']._serialized_end=1457
-  _globals['_STORERESPONSE']._serialized_start=1459
-  _globals['_STORERESPONSE']._serialized_end=1496
-  _globals['_BATCHLOOKUPREQUEST']._serialized_start=1498
-  _globals['_BATCHLOOKUPREQUEST']._serialized_end=1587
-  _globals['_BATCHLOOKUPRESPONSE']._serialized_start=1589
-  _globals['_BATCHLOOKUPRESPONSE']._serialized_end=1666
-  _globals['_LOOKUPRESULT']._serialized_start=1668
-  _globals['_LOOKUPRESULT']._serialized_end=1784
-  _globals['_BATCHSTOREREQUEST']._serialized_start=1786
-  _globals['_BATCHSTOREREQUEST']._serialized_end=1873
-  _globals['_BATCHSTORERESPONSE']._serialized_start=1875
-  _globals['_BATCHSTORERESPONSE']._serialized_end=1950
-  _globals['_STORERESULT']._serialized_start=1952
-  _globals['_STORERESULT']._serialized_end=2066
-  _globals['_ACQUIREFILLREQUEST']._serialized_start=2068
-  _globals['_ACQUIREFILLREQUEST']._serialized_end=2166
-  _globals['_ACQUIREFILLRESPONSE']._serialized_start=2168
-  _globals['_ACQUIREFILLRESPONSE']._serialized_end=2215
-  _globals['_RELEASEFILLREQUEST']._serialized_start=2217
-  _globals['_RELEASEFILLREQUEST']._serialized_end=2299
-  _globals['_RELEASEFILLRESPONSE']._serialized_start=2301
-  _globals['_RELEASEFILLRESPONSE']._serialized_end=2322
-  _globals['_INVALIDATEREQUEST']._serialized_start=2325
-  _globals['_INVALIDATEREQUEST']._serialized_end=2482
-  _globals['_INVALIDATERESPONSE']._serialized_start=2484
-  _globals['_INVALIDATERESPONSE']._serialized_end=2504
-  _globals['_GETSTATSREQUEST']._serialized_start=2506
-  _globals['_GETSTATSREQUEST']._serialized_end=2562
-  _globals['_GETSTATSRESPONSE']._serialized_start=2565
-  _globals['_GETSTATSRESPONSE']._serialized_end=2843
-  _globals['_CACHESERVICE']._serialized_start=2962
-  _globals['_CACHESERVICE']._serialized_end=3680
+  _globals['_EXCHANGEREQUEST'].fields_by_name['context']._loaded_options = None
+  _globals['_EXCHANGEREQUEST'].fields_by_name['context']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEREQUEST'].fields_by_name['store']._loaded_options = None
+  _globals['_EXCHANGEREQUEST'].fields_by_name['store']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEREQUEST'].fields_by_name['lookup']._loaded_options = None
+  _globals['_EXCHANGEREQUEST'].fields_by_name['lookup']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGERESPONSE'].fields_by_name['store']._loaded_options = None
+  _globals['_EXCHANGERESPONSE'].fields_by_name['store']._serialized_options = b'\342A\001\003'
+  _globals['_EXCHANGERESPONSE'].fields_by_name['lookup']._loaded_options = None
+  _globals['_EXCHANGERESPONSE'].fields_by_name['lookup']._serialized_options = b'\342A\001\003'
+  _globals['_CACHESCOPE']._serialized_start=3225
+  _globals['_CACHESCOPE']._serialized_end=3339
+  _globals['_LOOKUPREQUEST']._serialized_start=357
+  _globals['_LOOKUPREQUEST']._serialized_end=670
+  _globals['_SEMANTICQUERY']._serialized_start=672
+  _globals['_SEMANTICQUERY']._serialized_end=771
+  _globals['_LOOKUPRESPONSE']._serialized_start=774
+  _globals['_LOOKUPRESPONSE']._serialized_end=957
+  _globals['_ENTRY']._serialized_start=960
+  _globals['_ENTRY']._serialized_end=1177
+  _globals['_STOREREQUEST']._serialized_start=1180
+  _globals['_STOREREQUEST']._serialized_end=1497
+  _globals['_STORERESPONSE']._serialized_start=1499
+  _globals['_STORERESPONSE']._serialized_end=1536
+  _globals['_BATCHLOOKUPREQUEST']._serialized_start=1538
+  _globals['_BATCHLOOKUPREQUEST']._serialized_end=1627
+  _globals['_BATCHLOOKUPRESPONSE']._serialized_start=1629
+  _globals['_BATCHLOOKUPRESPONSE']._serialized_end=1706
+  _globals['_LOOKUPRESULT']._serialized_start=1708
+  _globals['_LOOKUPRESULT']._serialized_end=1824
+  _globals['_BATCHSTOREREQUEST']._serialized_start=1826
+  _globals['_BATCHSTOREREQUEST']._serialized_end=1913
+  _globals['_BATCHSTORERESPONSE']._serialized_start=1915
+  _globals['_BATCHSTORERESPONSE']._serialized_end=1990
+  _globals['_STORERESULT']._serialized_start=1992
+  _globals['_STORERESULT']._serialized_end=2106
+  _globals['_ACQUIREFILLREQUEST']._serialized_start=2108
+  _globals['_ACQUIREFILLREQUEST']._serialized_end=2206
+  _globals['_ACQUIREFILLRESPONSE']._serialized_start=2208
+  _globals['_ACQUIREFILLRESPONSE']._serialized_end=2255
+  _globals['_RELEASEFILLREQUEST']._serialized_start=2257
+  _globals['_RELEASEFILLREQUEST']._serialized_end=2339
+  _globals['_RELEASEFILLRESPONSE']._serialized_start=2341
+  _globals['_RELEASEFILLRESPONSE']._serialized_end=2362
+  _globals['_INVALIDATEREQUEST']._serialized_start=2365
+  _globals['_INVALIDATEREQUEST']._serialized_end=2522
+  _globals['_INVALIDATERESPONSE']._serialized_start=2524
+  _globals['_INVALIDATERESPONSE']._serialized_end=2544
+  _globals['_GETSTATSREQUEST']._serialized_start=2546
+  _globals['_GETSTATSREQUEST']._serialized_end=2602
+  _globals['_GETSTATSRESPONSE']._serialized_start=2605
+  _globals['_GETSTATSRESPONSE']._serialized_end=2883
+  _globals['_EXCHANGEREQUEST']._serialized_start=2886
+  _globals['_EXCHANGEREQUEST']._serialized_end=3080
+  _globals['_EXCHANGERESPONSE']._serialized_start=3083
+  _globals['_EXCHANGERESPONSE']._serialized_end=3223
+  _globals['_CACHESERVICE']._serialized_start=3342
+  _globals['_CACHESERVICE']._serialized_end=4149
 # @@protoc_insertion_point(module_scope)

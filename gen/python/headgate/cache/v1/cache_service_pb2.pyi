@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+from headgate.common.v1 import batch_context_pb2 as _batch_context_pb2
 from headgate.common.v1 import cache_status_pb2 as _cache_status_pb2
 from headgate.common.v1 import caller_pb2 as _caller_pb2
 from headgate.common.v1 import usage_pb2 as _usage_pb2
@@ -673,3 +674,69 @@ class GetStatsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__entries) -> _WhichOneofReturnType__entries | None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class ExchangeRequest(_message.Message):
+    """What leaves together. At least one batch is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
+    LOOKUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def context(self) -> _batch_context_pb2.BatchContext:
+        """Whose request this is, for logs and traces."""
+
+    @_builtins.property
+    def store(self) -> Global___BatchStoreRequest:
+        """Done first, so that what is kept can be found."""
+
+    @_builtins.property
+    def lookup(self) -> Global___BatchLookupRequest:
+        """Look-ups."""
+
+    def __init__(
+        self,
+        *,
+        context: _batch_context_pb2.BatchContext | None = ...,
+        store: Global___BatchStoreRequest | None = ...,
+        lookup: Global___BatchLookupRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "lookup", b"lookup", "store", b"store"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "lookup", b"lookup", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeRequest: _TypeAlias = ExchangeRequest  # noqa: Y015
+
+@_typing.final
+class ExchangeResponse(_message.Message):
+    """The answers to one request of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_FIELD_NUMBER: _builtins.int
+    LOOKUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def store(self) -> Global___BatchStoreResponse:
+        """Answers `store`."""
+
+    @_builtins.property
+    def lookup(self) -> Global___BatchLookupResponse:
+        """Answers `lookup`."""
+
+    def __init__(
+        self,
+        *,
+        store: Global___BatchStoreResponse | None = ...,
+        lookup: Global___BatchLookupResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "store", b"store"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeResponse: _TypeAlias = ExchangeResponse  # noqa: Y015

@@ -61,6 +61,11 @@ class CacheServiceStub:
                 request_serializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.BatchStoreRequest.SerializeToString,
                 response_deserializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.BatchStoreResponse.FromString,
                 _registered_method=True)
+        self.Exchange = channel.stream_stream(
+                '/headgate.cache.v1.CacheService/Exchange',
+                request_serializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.ExchangeRequest.SerializeToString,
+                response_deserializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.ExchangeResponse.FromString,
+                _registered_method=True)
         self.AcquireFill = channel.unary_unary(
                 '/headgate.cache.v1.CacheService/AcquireFill',
                 request_serializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.AcquireFillRequest.SerializeToString,
@@ -121,6 +126,15 @@ class CacheServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exchange(self, request_iterator, context):
+        """Batches of stores and look-ups, one after another on one stream: each request is answered, in order, before the next is
+        read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+        status. A client renews its stream often: that is how its calls spread over replicas.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcquireFill(self, request, context):
         """Takes the right to produce the answer for a key, so that others wait instead of asking the provider too.
         UNIMPLEMENTED `NOT_IMPLEMENTED` in this version.
@@ -172,6 +186,11 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     servicer.BatchStore,
                     request_deserializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.BatchStoreRequest.FromString,
                     response_serializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.BatchStoreResponse.SerializeToString,
+            ),
+            'Exchange': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.ExchangeRequest.FromString,
+                    response_serializer=headgate_dot_cache_dot_v1_dot_cache__service__pb2.ExchangeResponse.SerializeToString,
             ),
             'AcquireFill': grpc.unary_unary_rpc_method_handler(
                     servicer.AcquireFill,
@@ -309,6 +328,33 @@ class CacheService:
             '/headgate.cache.v1.CacheService/BatchStore',
             headgate_dot_cache_dot_v1_dot_cache__service__pb2.BatchStoreRequest.SerializeToString,
             headgate_dot_cache_dot_v1_dot_cache__service__pb2.BatchStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exchange(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/headgate.cache.v1.CacheService/Exchange',
+            headgate_dot_cache_dot_v1_dot_cache__service__pb2.ExchangeRequest.SerializeToString,
+            headgate_dot_cache_dot_v1_dot_cache__service__pb2.ExchangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

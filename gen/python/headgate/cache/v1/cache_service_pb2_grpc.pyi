@@ -48,6 +48,11 @@ class CacheServiceStub:
     """Many Lookup calls in one; each answered by itself, in order. A request that breaks a rule gets its error alone."""
     BatchStore: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchStoreRequest, _cache_service_pb2.BatchStoreResponse]
     """Many Store calls in one."""
+    Exchange: _grpc.StreamStreamMultiCallable[_cache_service_pb2.ExchangeRequest, _cache_service_pb2.ExchangeResponse]
+    """Batches of stores and look-ups, one after another on one stream: each request is answered, in order, before the next is
+    read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+    status. A client renews its stream often: that is how its calls spread over replicas.
+    """
     AcquireFill: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.AcquireFillRequest, _cache_service_pb2.AcquireFillResponse]
     """Takes the right to produce the answer for a key, so that others wait instead of asking the provider too.
     UNIMPLEMENTED `NOT_IMPLEMENTED` in this version.
@@ -79,6 +84,11 @@ class CacheServiceAsyncStub(CacheServiceStub):
     """Many Lookup calls in one; each answered by itself, in order. A request that breaks a rule gets its error alone."""
     BatchStore: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchStoreRequest, _cache_service_pb2.BatchStoreResponse]  # type: ignore[assignment]
     """Many Store calls in one."""
+    Exchange: _aio.StreamStreamMultiCallable[_cache_service_pb2.ExchangeRequest, _cache_service_pb2.ExchangeResponse]  # type: ignore[assignment]
+    """Batches of stores and look-ups, one after another on one stream: each request is answered, in order, before the next is
+    read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+    status. A client renews its stream often: that is how its calls spread over replicas.
+    """
     AcquireFill: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.AcquireFillRequest, _cache_service_pb2.AcquireFillResponse]  # type: ignore[assignment]
     """Takes the right to produce the answer for a key, so that others wait instead of asking the provider too.
     UNIMPLEMENTED `NOT_IMPLEMENTED` in this version.
@@ -131,6 +141,17 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cache_service_pb2.BatchStoreResponse, _abc.Awaitable[_cache_service_pb2.BatchStoreResponse]]:
         """Many Store calls in one."""
+
+    @_abc_1.abstractmethod
+    def Exchange(
+        self,
+        request_iterator: _MaybeAsyncIterator[_cache_service_pb2.ExchangeRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cache_service_pb2.ExchangeResponse], _abc.AsyncIterator[_cache_service_pb2.ExchangeResponse]]:
+        """Batches of stores and look-ups, one after another on one stream: each request is answered, in order, before the next is
+        read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+        status. A client renews its stream often: that is how its calls spread over replicas.
+        """
 
     @_abc_1.abstractmethod
     def AcquireFill(

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from headgate.common.v1 import batch_context_pb2 as _batch_context_pb2
 from headgate.common.v1 import caller_pb2 as _caller_pb2
 from headgate.ratelimit.v1 import limit_pb2 as _limit_pb2
 import builtins as _builtins
@@ -797,3 +798,69 @@ class DeleteLimitResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteLimitResponse: _TypeAlias = DeleteLimitResponse  # noqa: Y015
+
+@_typing.final
+class ExchangeRequest(_message.Message):
+    """What leaves together. At least one batch is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    SETTLE_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def context(self) -> _batch_context_pb2.BatchContext:
+        """Whose request this is, for logs and traces."""
+
+    @_builtins.property
+    def settle(self) -> Global___BatchSettleRequest:
+        """Done first, so that what comes back is there to be taken."""
+
+    @_builtins.property
+    def reserve(self) -> Global___BatchReserveRequest:
+        """Reservations."""
+
+    def __init__(
+        self,
+        *,
+        context: _batch_context_pb2.BatchContext | None = ...,
+        settle: Global___BatchSettleRequest | None = ...,
+        reserve: Global___BatchReserveRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "reserve", b"reserve", "settle", b"settle"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "reserve", b"reserve", "settle", b"settle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeRequest: _TypeAlias = ExchangeRequest  # noqa: Y015
+
+@_typing.final
+class ExchangeResponse(_message.Message):
+    """The answers to one request of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLE_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settle(self) -> Global___BatchSettleResponse:
+        """Answers `settle`."""
+
+    @_builtins.property
+    def reserve(self) -> Global___BatchReserveResponse:
+        """Answers `reserve`."""
+
+    def __init__(
+        self,
+        *,
+        settle: Global___BatchSettleResponse | None = ...,
+        reserve: Global___BatchReserveResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reserve", b"reserve", "settle", b"settle"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reserve", b"reserve", "settle", b"settle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeResponse: _TypeAlias = ExchangeResponse  # noqa: Y015

@@ -75,6 +75,11 @@ class RateLimitServiceStub:
                 request_serializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.BatchSettleRequest.SerializeToString,
                 response_deserializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.BatchSettleResponse.FromString,
                 _registered_method=True)
+        self.Exchange = channel.stream_stream(
+                '/headgate.ratelimit.v1.RateLimitService/Exchange',
+                request_serializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.ExchangeRequest.SerializeToString,
+                response_deserializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.ExchangeResponse.FromString,
+                _registered_method=True)
         self.SetLimit = channel.unary_unary(
                 '/headgate.ratelimit.v1.RateLimitService/SetLimit',
                 request_serializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.SetLimitRequest.SerializeToString,
@@ -158,6 +163,15 @@ class RateLimitServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exchange(self, request_iterator, context):
+        """Batches of settlements and reservations, one after another on one stream: each request is answered, in order, before the next is
+        read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+        status. A client renews its stream often: that is how its calls spread over replicas.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetLimit(self, request, context):
         """Creates or replaces a limit. Buckets keep what was already used when only amounts change.
         FAILED_PRECONDITION `READ_ONLY_RESOURCE`: the file declares it. ABORTED `ETAG_MISMATCH`: somebody else changed it.
@@ -224,6 +238,11 @@ def add_RateLimitServiceServicer_to_server(servicer, server):
                     servicer.BatchSettle,
                     request_deserializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.BatchSettleRequest.FromString,
                     response_serializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.BatchSettleResponse.SerializeToString,
+            ),
+            'Exchange': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.ExchangeRequest.FromString,
+                    response_serializer=headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.ExchangeResponse.SerializeToString,
             ),
             'SetLimit': grpc.unary_unary_rpc_method_handler(
                     servicer.SetLimit,
@@ -441,6 +460,33 @@ class RateLimitService:
             '/headgate.ratelimit.v1.RateLimitService/BatchSettle',
             headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.BatchSettleRequest.SerializeToString,
             headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.BatchSettleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exchange(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/headgate.ratelimit.v1.RateLimitService/Exchange',
+            headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.ExchangeRequest.SerializeToString,
+            headgate_dot_ratelimit_dot_v1_dot_ratelimit__service__pb2.ExchangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,11 @@ class RateLimitServiceStub:
     """Many Reserve calls in one; each judged and decided by itself, in order: an invalid one fails alone."""
     BatchSettle: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.BatchSettleRequest, _ratelimit_service_pb2.BatchSettleResponse]
     """Many Settle calls in one; an invalid one fails alone."""
+    Exchange: _grpc.StreamStreamMultiCallable[_ratelimit_service_pb2.ExchangeRequest, _ratelimit_service_pb2.ExchangeResponse]
+    """Batches of settlements and reservations, one after another on one stream: each request is answered, in order, before the next is
+    read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+    status. A client renews its stream often: that is how its calls spread over replicas.
+    """
     SetLimit: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SetLimitRequest, _ratelimit_service_pb2.SetLimitResponse]
     """Creates or replaces a limit. Buckets keep what was already used when only amounts change.
     FAILED_PRECONDITION `READ_ONLY_RESOURCE`: the file declares it. ABORTED `ETAG_MISMATCH`: somebody else changed it.
@@ -99,6 +104,11 @@ class RateLimitServiceAsyncStub(RateLimitServiceStub):
     """Many Reserve calls in one; each judged and decided by itself, in order: an invalid one fails alone."""
     BatchSettle: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.BatchSettleRequest, _ratelimit_service_pb2.BatchSettleResponse]  # type: ignore[assignment]
     """Many Settle calls in one; an invalid one fails alone."""
+    Exchange: _aio.StreamStreamMultiCallable[_ratelimit_service_pb2.ExchangeRequest, _ratelimit_service_pb2.ExchangeResponse]  # type: ignore[assignment]
+    """Batches of settlements and reservations, one after another on one stream: each request is answered, in order, before the next is
+    read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+    status. A client renews its stream often: that is how its calls spread over replicas.
+    """
     SetLimit: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SetLimitRequest, _ratelimit_service_pb2.SetLimitResponse]  # type: ignore[assignment]
     """Creates or replaces a limit. Buckets keep what was already used when only amounts change.
     FAILED_PRECONDITION `READ_ONLY_RESOURCE`: the file declares it. ABORTED `ETAG_MISMATCH`: somebody else changed it.
@@ -179,6 +189,17 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ratelimit_service_pb2.BatchSettleResponse, _abc.Awaitable[_ratelimit_service_pb2.BatchSettleResponse]]:
         """Many Settle calls in one; an invalid one fails alone."""
+
+    @_abc_1.abstractmethod
+    def Exchange(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ratelimit_service_pb2.ExchangeRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ratelimit_service_pb2.ExchangeResponse], _abc.AsyncIterator[_ratelimit_service_pb2.ExchangeResponse]]:
+        """Batches of settlements and reservations, one after another on one stream: each request is answered, in order, before the next is
+        read. A batch so costs a third of what it costs as a call. A request that fails as a whole ends the stream with its
+        status. A client renews its stream often: that is how its calls spread over replicas.
+        """
 
     @_abc_1.abstractmethod
     def SetLimit(
