@@ -1,8 +1,9 @@
 """A process's whole life, which is all that a service's `__main__` calls: settings, then one process or several."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+
+import uvloop
 
 from services._runtime.config import ConfigError
 from services._runtime.logs import configure_logs
@@ -44,7 +45,7 @@ def run(
         if settings.port_file is not None:  # an earlier run's address would mislead whoever waits for ours
             settings.port_file.unlink(missing_ok=True)
         if settings.workers == 1:
-            return asyncio.run(serve(plan, lambda addresses: announce(plan, addresses)))
+            return uvloop.run(serve(plan, lambda addresses: announce(plan, addresses)))
         if (obstacle := single_process(settings)) is not None:
             raise StartError(  # noqa: TRY301 - told like every other misconfiguration
                 f"{obstacle} keeps its state in one process: set {plan.prefix}WORKERS=1, or choose a shared store"

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import structlog
+import uvloop
 
 from services._runtime.address import join_host_port
 from services._runtime.config import ConfigError
@@ -138,7 +139,7 @@ def work(plan: Plan[Any], tell: Connection) -> None:
     # Ctrl-C reaches the whole process group: the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        code = asyncio.run(_work(plan, tell))
+        code = uvloop.run(_work(plan, tell))
     except (SettingsError, ConfigError, StartError) as error:
         tell_misconfigured(error)
         code = EXIT_MISCONFIGURED
