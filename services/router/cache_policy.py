@@ -1,11 +1,12 @@
 """Which requests may be answered from the cache, which answers may be kept, and what identifies a question. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from headgate.chat.v1 import finish_reason_pb2
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
+from services.router.merging import merged
 
 # Who asks, how it is accounted, and how it may be routed and cached do not determine the answer. The model does, and is a
 # part of the key on its own, resolved.
@@ -18,7 +19,7 @@ NOT_CONTENT: Final = (
     "fallback_models",
     "service_tier",
 )
-_KEPT_TEXT_BYTES = 1024
+_KEPT_TEXT = 1024
 
 
 def may_look(request: completion_pb2.CompletionRequest) -> bool:
@@ -70,26 +71,15 @@ def content_of(request: completion_pb2.CompletionRequest) -> bytes:
     return content.SerializeToString(deterministic=True)
 
 
-def coalesce(events: Iterable[completion_pb2.CompletionEvent]) -> list[completion_pb2.CompletionEvent]:
-    """The same answer in fewer events: neighbouring text of one choice together, up to about 1 KB."""
-    merged: list[completion_pb2.CompletionEvent] = []
-    for event in events:
-        if merged and _mergeable(merged[-1], event):
-            merged[-1].delta.text += event.delta.text
-            continue
-        kept = completion_pb2.CompletionEvent()
-        kept.CopyFrom(event)
-        kept.sequence = 0
-        merged.append(kept)
-    return merged
+def coalesce(events: Sequence[completion_pb2.CompletionEvent]) -> list[completion_pb2.CompletionEvent]:
+    """The answer as it is kept: unnumbered, its text in pieces of about 1 KB, so that a hit streams too."""
+    return [_unnumbered(event) for event in merged(events, _KEPT_TEXT)]
 
 
-def _mergeable(last: completion_pb2.CompletionEvent, event: completion_pb2.CompletionEvent) -> bool:
-    return (
-        last.delta.WhichOneof("content") == "text"
-        and event.delta.WhichOneof("content") == "text"
-        and last.delta.choice_index == event.delta.choice_index
-        and not last.delta.logprobs
-        and not event.delta.logprobs
-        and len(last.delta.text) < _KEPT_TEXT_BYTES
-    )
+def _unnumbered(event: completion_pb2.CompletionEvent) -> completion_pb2.CompletionEvent:
+    if not event.sequence:
+        return event
+    kept = completion_pb2.CompletionEvent()
+    kept.CopyFrom(event)
+    kept.sequence = 0
+    return kept

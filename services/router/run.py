@@ -1,7 +1,7 @@
 """One request while it is served: what the pump produces and the RPC handler writes, and how the pump is stopped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError
 from services.router.leg import Leg
+from services.router.merging import merged
 from services.router.peers import Principal
 from services.router.routing import Plan
 
@@ -50,22 +51,45 @@ class Run:
     stop_outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
     _kept_bytes: int = 0
     _interruptible: bool = False
-    _queue: asyncio.Queue[completion_pb2.CompletionEvent | None] = field(default_factory=asyncio.Queue)
-    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _pending: list[completion_pb2.CompletionEvent] = field(default_factory=list)
+    _delivered: int = 0
+    _ended: bool = False
+    _news: asyncio.Future[None] | None = None
+    _room: asyncio.Future[None] | None = None
 
     # The handler's side.
 
-    async def events(self) -> AsyncIterator[completion_pb2.CompletionEvent]:
-        """Every event in order, `finished` last.
+    async def next_events(self) -> list[completion_pb2.CompletionEvent]:
+        """What came since the last call, in as few events as say it, numbered; `finished` is the last, then nothing.
 
         :raises GatewayError: how the run failed, after what it had produced.
         """
-        while (event := await self._queue.get()) is not None:
-            if self._queue.qsize() < QUEUED_EVENTS:
-                self._room.set()
-            yield event
+        while not self._pending and not self._ended:
+            await self._hear()
+        events = merged(self._pending)
+        self._pending = []
+        _resolve(self._room)
+        if not events and self.error is not None:
+            raise self.error
+        for event in events:
+            self._delivered += 1
+            event.sequence = self._delivered
+        return events
+
+    async def all_events(self) -> list[completion_pb2.CompletionEvent]:
+        """Every event, once there are no more.
+
+        :raises GatewayError: how the run failed.
+        """
+        while not self._ended:
+            await self._hear()
         if self.error is not None:
             raise self.error
+        return self._pending
+
+    async def _hear(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
 
     def stop(self, outcome: outcome_pb2.Outcome.ValueType, *, linger_seconds: float = 0.0) -> None:
         """End the run early, and settle it; without effect when it has ended.
@@ -117,20 +141,20 @@ class Run:
         """Hand events to the handler; waits while it is far behind, which holds back the provider."""
         for event in events:
             self.sent += 1
-            event.sequence = self.sent
             self._keep(event)
-            self._queue.put_nowait(event)
-        if self._queue.qsize() >= QUEUED_EVENTS:
-            self._room.clear()
-            await self._room.wait()
+            self._pending.append(event)
+        if self.streamed:
+            _resolve(self._news)
+            if len(self._pending) >= QUEUED_EVENTS:
+                self._room = asyncio.get_running_loop().create_future()
+                await self._room
 
     def end(self, finished: completion_pb2.CompletionEvent | None) -> None:
         """The last thing that the handler gets: `finished`, or the error."""
         if finished is not None:
-            self.sent += 1
-            finished.sequence = self.sent
-            self._queue.put_nowait(finished)
-        self._queue.put_nowait(None)
+            self._pending.append(finished)
+        self._ended = True
+        _resolve(self._news)
 
     def _keep(self, event: completion_pb2.CompletionEvent) -> None:
         if not self.keeps_events or not (event.HasField("delta") or event.HasField("choice_finished")):
@@ -141,3 +165,8 @@ class Run:
             self.kept.clear()
         else:
             self.kept.append(event)
+
+
+def _resolve(waiting: "asyncio.Future[None] | None") -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)

@@ -17,6 +17,7 @@ from headgate.router.v1 import (
 )
 from services._runtime import context as request_context
 from services._runtime.errors import FieldViolation
+from services._runtime.watchdog import Watchdog
 from services.router.admission import limit_headers
 from services.router.catalog import Catalog, Target
 from services.router.collect import collect
@@ -61,7 +62,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     ) -> completion_pb2.Completion:
         run = self._pipeline.begin(request, request_context.current().principal, streamed=False)
         with self._attended(run):
-            return collect([event async for event in run.events()])
+            return collect(await run.all_events())
 
     async def StreamComplete(  # type: ignore[override]  # noqa: N802 - it writes, because a write must be bounded in time
         self, request: completion_pb2.CompletionRequest, context: Any
@@ -71,18 +72,25 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             await self._deliver(run, context.write)
 
     async def _deliver(self, run: Run, write: Any) -> None:
-        loop = asyncio.get_running_loop()
+        loop, handler = asyncio.get_running_loop(), asyncio.current_task()
+        assert handler is not None  # noqa: S101 - gRPC runs every handler as a task
+        patience = Watchdog(loop, handler.cancel)
         try:
-            async with asyncio.timeout(None) as stall:
-                async for event in run.events():
-                    stall.reschedule(loop.time() + self._write_timeout_seconds)
+            while events := await run.next_events():
+                for event in events:
+                    patience.watch(loop.time() + self._write_timeout_seconds)
                     await write(event)
-                    stall.reschedule(None)
-        except TimeoutError:
+                patience.rest()
+        except asyncio.CancelledError:
+            if not patience.barked:
+                raise
+            handler.uncancel()
             self._pipeline.stop(run, outcome_pb2.OUTCOME_ABORTED)
             raise SlowClientError(
                 f"nothing was read for {self._write_timeout_seconds:g} s; read faster, or ask for less"
             ) from None
+        finally:
+            patience.dismiss()
 
     @contextmanager
     def _attended(self, run: Run) -> Iterator[None]:

@@ -77,7 +77,7 @@ async def blocked(run: Run) -> None:
 
     def stands_still() -> bool:
         nonlocal waited, last
-        waiting = run._queue.qsize()
+        waiting = len(run._pending)
         waited, last = (waited + 1 if waiting == last else 0), waiting
         return waiting > 0 and waited * POLL_SECONDS > _STILL_SECONDS
 

@@ -13,7 +13,7 @@ class Watchdog:
 
     __slots__ = ("_bark", "_deadline", "_loop", "_timer", "barked")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, bark: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, bark: Callable[[], object]) -> None:
         self._loop = loop
         self._bark = bark
         self._deadline: float | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from services.router.providers.watchdog import Watchdog
+from services._runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import asyncio
