@@ -68,6 +68,12 @@ class RedisBucketStore:
         answer = await self._redis.run(self._resolve, keys, used, _SETTLED)
         return [settled == 1 for settled in answer]
 
+    async def exchange(
+        self, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]
+    ) -> tuple[list[bool], list[Decision]]:
+        settled = await self.settle(resolutions) if resolutions else []
+        return settled, await self.reserve(reservations) if reservations else []
+
     async def release(self, organization_id: str, reservation_id: str) -> bool:
         keys = [_record_key(organization_id, reservation_id)]
         answer = await self._redis.run(self._resolve, keys, _encode([NOTHING]), _RELEASED)
