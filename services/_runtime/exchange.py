@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
+from opentelemetry.trace import Span
 
-from services._runtime import context
+from services._runtime import context, semconv
 from services._runtime.boundary import REQUEST_ID_KEY
 from services._runtime.tracing import LINKS_KEY, TRACEPARENT_KEY, render_links
 
@@ -133,6 +134,13 @@ def describe(said: Any) -> None:
 def metadata_of(said: Any) -> dict[str, str]:
     """A BatchContext as the metadata of a call."""
     return dict(_pairs(said))
+
+
+def tell_batches(span: Span, request: Any) -> None:
+    """Into the span of a request: how many calls are in each of its batches."""
+    for field, batch in request.ListFields():
+        if hasattr(batch, "requests"):
+            span.set_attribute(f"{semconv.BATCH_SIZE}.{field.name}", len(batch.requests))
 
 
 def _pairs(said: Any) -> Iterator[tuple[str, str]]:

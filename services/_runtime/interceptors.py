@@ -8,7 +8,7 @@ import grpc
 
 from services._runtime.boundary import Boundary, Call
 from services._runtime.errors import GatewayError
-from services._runtime.exchange import metadata_of
+from services._runtime.exchange import metadata_of, tell_batches
 from services._runtime.validation import decode, encode, validate
 
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
@@ -100,6 +100,8 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         async def respond(request: Any, call: Call) -> None:
             if isinstance(request, GatewayError):
                 raise request
+            if call.span is not None:
+                tell_batches(call.span, request)
             answer = encode(serialize, await behaviour(request, call.context), max_bytes)
             await call.context.write(answer)
 

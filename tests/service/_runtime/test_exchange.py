@@ -10,13 +10,15 @@ from typing import Any
 import grpc
 import pytest
 
+from headgate.common.v1.batch_context_pb2 import BatchContext
+from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from services._runtime import context, semconv
 from services._runtime.authentication import require_internal_token
 from services._runtime.boundary import Boundary
 from services._runtime.channel import Caller, open_channel
 from services._runtime.context import RequestContext
 from services._runtime.errors import Code, GatewayError, QuotaViolation
-from services._runtime.exchange import Exchange, describe
+from services._runtime.exchange import Exchange, describe, tell_batches
 from services._runtime.interceptors import GatewayInterceptor
 from services._runtime.server import GrpcServer, Service
 from services._runtime.settings import ProcessSettings, Secret
@@ -333,6 +335,22 @@ async def test_each_request_is_counted_and_traced_as_a_call_of_its_own(
     links = [(f"{link.context.trace_id:032x}", link.context.span_id) for span in spans for link in span.links]
     assert links == [(TRACE, 1), (TRACE, 2), (TRACE, 3)]
     assert [dict(span.attributes or {})[semconv.REQUEST_ID] for span in spans] == ["r-0", "r-1", "r-2"]
+
+
+async def test_a_span_says_how_many_calls_its_request_carried() -> None:
+    tracing, exporter = traced()
+    span = tracing.begin_server_span(RequestContext(method="Exchange"), {})
+    assert span is not None
+    carried = pb.ExchangeRequest(context=BatchContext(request_id="r-1"))
+    carried.settle.requests.add()
+    carried.reserve.requests.extend(pb.ReserveRequest() for _ in range(3))
+    tell_batches(span, carried)
+    span.end()
+    (ended,) = exporter.get_finished_spans()
+    told = {
+        name: value for name, value in (ended.attributes or {}).items() if name.startswith("headgate.batch")
+    }
+    assert told == {"headgate.batch.settle": 1, "headgate.batch.reserve": 3}
 
 
 async def test_a_request_that_says_nothing_of_itself_gets_an_id_and_no_trace(
