@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from services._runtime.errors import GatewayError
 from services.cache.entry import Answer, Entry
 from services.cache.errors import NotInThisVersionError
 from services.cache.key import key_of
 from services.cache.question import Question, sharers
-from services.cache.store import Address, EntryStore, Occupancy, Write
+from services.cache.store import Address, EntryStore, Occupancy, Write, Written
 from services.cache.tally import Counts, Tally
 
 
@@ -21,8 +23,7 @@ class Bounds:
     max_entry_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, gc=False):
     """The key that belongs to a question, and the entry that answers it, if any."""
 
     key: bytes
@@ -41,26 +42,32 @@ class AnswerCache:
 
         :raises StoreUnavailableError: the store does not answer.
         """
-        self.tally.lookup_batches.add(len(questions))
-        exact = [question for question in questions if not question.by_meaning]
-        addresses = [self._address(question) for question in exact]
-        entries = await self._store.read(addresses, now_ns) if addresses else ()
-        found = iter([self._judge(*known, now_ns) for known in zip(exact, addresses, entries, strict=True)])
-        return [_no_semantic_lookup() if question.by_meaning else next(found) for question in questions]
+        return (await self.exchange((), questions, now_ns))[1]
 
     async def store(self, answers: Sequence[Answer], now_ns: int) -> list[bool]:
         """Whether each was kept; one that is too large is not.
 
         :raises StoreUnavailableError: the store does not answer.
         """
-        self.tally.store_batches.add(len(answers))
-        fitting = [answer for answer in answers if self._fits(answer)]
-        writes = [self._write(answer, now_ns) for answer in fitting]
-        written = iter(await self._keep(writes, now_ns) if writes else ())
-        kept = [self._fits(answer) and next(written) for answer in answers]
-        for answer, is_kept in zip(answers, kept, strict=True):
-            self.tally.store(answer.organization_id, kept=is_kept)
-        return kept
+        return (await self.exchange(answers, (), now_ns))[0]
+
+    async def exchange(
+        self, answers: Sequence[Answer], questions: Sequence[Question], now_ns: int
+    ) -> tuple[list[bool], list[Finding | GatewayError]]:
+        """Store, then look up."""
+        self.tally.begin(len(answers), len(questions))
+        fitting = [len(answer.value) <= self._bounds.max_entry_bytes for answer in answers]
+        writes = [self._write(answer, now_ns) for answer, fits in zip(answers, fitting, strict=True) if fits]
+        addresses = [self._address(question) for question in questions if not question.by_meaning]
+        written, entries = await self._exchange(writes, addresses, now_ns)
+        is_kept, known = iter(written.kept), zip(addresses, entries, strict=True)
+        kept = [fits and next(is_kept) for fits in fitting]
+        self.tally.stored(answers, kept)
+        self.tally.evict(written.evicted)
+        return kept, [
+            _no_semantic_lookup() if question.by_meaning else self._judge(question, *next(known), now_ns)
+            for question in questions
+        ]
 
     async def forget(self, organization_id: str, key: bytes) -> None:
         await self._store.forget(Address(organization_id, key))
@@ -89,19 +96,18 @@ class AnswerCache:
         self.tally.hit(address.organization_id, entry)
         return Finding(address.key, entry)
 
-    def _fits(self, answer: Answer) -> bool:
-        return len(answer.value) <= self._bounds.max_entry_bytes
-
     def _write(self, answer: Answer, now_ns: int) -> Write:
         ttl_ns = self._bounds.default_ttl_ns if answer.ttl_ns is None else answer.ttl_ns
         expires_ns = now_ns + min(ttl_ns, self._bounds.max_ttl_ns)
         entry = Entry(answer.value, now_ns, expires_ns, answer.usage, answer.cost_nanos)
         return Write(Address(answer.organization_id, answer.key), entry, answer.tags)
 
-    async def _keep(self, writes: Sequence[Write], now_ns: int) -> Sequence[bool]:
-        written = await self._store.write(writes, now_ns)
-        self.tally.evict(written.evicted)
-        return written.kept
+    async def _exchange(
+        self, writes: Sequence[Write], addresses: Sequence[Address], now_ns: int
+    ) -> tuple[Written, Sequence[Entry | None]]:
+        if not writes and not addresses:
+            return Written((), {}), ()
+        return await self._store.exchange(writes, addresses, now_ns)
 
 
 def _is_too_old(entry: Entry, max_age_ns: int | None, now_ns: int) -> bool:

@@ -1,10 +1,9 @@
 """An answer as it is kept, and as it is handed in."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """Tokens that producing the answer used; subsets are included in their totals. `source` is the contract's number."""
 
     input_tokens: int = 0
@@ -19,8 +18,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """Times are nanoseconds since 1970; from `expires_ns` on the entry is no more."""
 
     value: bytes
@@ -30,8 +28,7 @@ class Entry:
     cost_nanos: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, gc=False):
     """What a caller wants kept; without `ttl_ns`, for the default time."""
 
     organization_id: str

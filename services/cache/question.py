@@ -1,7 +1,9 @@
 """What is asked of the cache, by whom, and with whom the answer may be shared."""
 
-from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+
+from msgspec import Struct
 
 
 class Scope(Enum):
@@ -12,8 +14,7 @@ class Scope(Enum):
     ORGANIZATION = b"organization"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, gc=False):
     """Who asks; `user_id` and `key_id` are empty when there is none."""
 
     organization_id: str
@@ -21,8 +22,7 @@ class Caller:
     key_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sharers:
+class Sharers(Struct, frozen=True, gc=False):
     """Everyone who may be served one another's answers: those with equal sharers, nobody else."""
 
     scope: Scope
@@ -31,6 +31,7 @@ class Sharers:
     key_id: str = ""
 
 
+@lru_cache(maxsize=4096)
 def sharers(caller: Caller, scope: Scope) -> Sharers:
     """With whom `caller` shares under `scope`.
 
@@ -47,8 +48,7 @@ def sharers(caller: Caller, scope: Scope) -> Sharers:
             return Sharers(scope, caller.organization_id, caller.user_id, caller.key_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True, gc=False):
     """`content` is the canonical bytes of everything but the model that determines the answer.
 
     An answer older than `max_age_ns` is not wanted. `by_meaning` asks for similar questions as well.

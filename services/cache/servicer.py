@@ -46,12 +46,15 @@ class CacheServicer(CacheServiceServicer):
         return response
 
     async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
-        kept, asked = exchanged_items(request, "store", "lookup")
+        handed_in, asked = exchanged_items(request, "store", "lookup")
+        kept, findings = await self._cache.exchange(
+            [to_answer(item) for item in handed_in.valid],
+            [to_question(item) for item in asked.valid],
+            self._clock_ns(),
+        )
         response = pb.ExchangeResponse()
-        if request.HasField("store"):
-            _add_stored(kept.in_order(await self._store(kept.valid)), response.store.results)
-        if request.HasField("lookup"):
-            _add_findings(asked.in_order(await self._lookup(asked.valid)), response.lookup.results)
+        _add_stored(handed_in.in_order(kept), response.store.results)
+        _add_findings(asked.in_order(findings), response.lookup.results)
         return response
 
     async def AcquireFill(self, request: pb.AcquireFillRequest, context: Any) -> pb.AcquireFillResponse:

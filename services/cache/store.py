@@ -1,8 +1,9 @@
 """The port to where entries are kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from services.cache.entry import Entry
 
@@ -11,16 +12,14 @@ from services.cache.entry import Entry
 MAX_FORGOTTEN_TAGS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True, gc=False):
     """Where an entry stands: a key means something only within its organisation."""
 
     organization_id: str
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True, gc=False):
     """`tags` are distinct."""
 
     address: Address
@@ -28,16 +27,14 @@ class Write:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True, gc=False):
     """Per write whether it was kept; and how many entries of which organisation had to go to make room."""
 
     kept: Sequence[bool]
     evicted: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Occupancy:
+class Occupancy(Struct, frozen=True, gc=False):
     """What is kept, in bytes with all bookkeeping. Entries that nobody may read any more count until they are dropped."""
 
     entries: int
@@ -61,6 +58,12 @@ class EntryStore(Protocol):
 
         An entry that could never fit is not kept, and what stood at its address stays.
         """
+        ...
+
+    async def exchange(
+        self, writes: Sequence[Write], addresses: Sequence[Address], now_ns: int
+    ) -> tuple[Written, Sequence[Entry | None]]:
+        """Write, then read, in one round trip."""
         ...
 
     async def forget(self, address: Address) -> None:

@@ -2,10 +2,10 @@
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.cache.entry import Entry
+from services.cache.entry import Answer, Entry
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # The organisations counted by themselves, the least recently seen forgotten first; the sum over all stays right.
@@ -51,6 +51,13 @@ class Tally:
     def of(self, organization_id: str) -> Counts:
         return self._by_organization.get(organization_id) or Counts()
 
+    def begin(self, stores: int, lookups: int) -> None:
+        """A call with so many of each; with none of a kind it is no call of that kind."""
+        if stores:
+            self.store_batches.add(stores)
+        if lookups:
+            self.lookup_batches.add(lookups)
+
     def hit(self, organization_id: str, entry: Entry) -> None:
         for counts in (self.total, self._own(organization_id)):
             counts.exact_hits += 1
@@ -61,10 +68,14 @@ class Tally:
         self.total.misses += 1
         self._own(organization_id).misses += 1
 
-    def store(self, organization_id: str, *, kept: bool) -> None:
-        for counts in (self.total, self._own(organization_id)):
-            counts.stores += kept
-            counts.refusals += not kept
+    def stored(self, answers: Sequence[Answer], kept: Sequence[bool]) -> None:
+        for answer, is_kept in zip(answers, kept, strict=True):
+            own = self._own(answer.organization_id)
+            own.stores += is_kept
+            own.refusals += not is_kept
+        stored = sum(kept)
+        self.total.stores += stored
+        self.total.refusals += len(kept) - stored
 
     def evict(self, evicted: Mapping[str, int]) -> None:
         for organization_id, entries in evicted.items():

@@ -1,5 +1,6 @@
 """The contract's messages as the cache's own terms, and back."""
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headgate.cache.v1 import cache_service_pb2 as pb
@@ -23,24 +24,24 @@ _SCOPES = {
 
 def to_question(request: pb.LookupRequest) -> Question:
     return Question(
-        caller=_to_caller(request.caller),
-        scope=_SCOPES[request.scope],
-        model=request.model,
-        content=request.content,
-        max_age_ns=request.max_age.ToNanoseconds() if request.HasField("max_age") else None,
-        by_meaning=request.HasField("semantic"),
+        _to_caller(request.caller),
+        _SCOPES[request.scope],
+        request.model,
+        request.content,
+        _to_ns(request.max_age) if request.HasField("max_age") else None,
+        request.HasField("semantic"),
     )
 
 
 def to_answer(request: pb.StoreRequest) -> Answer:
     return Answer(
-        organization_id=request.caller.organization_id,
-        key=request.key,
-        value=request.value,
-        ttl_ns=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
-        tags=tuple(request.tags),
-        usage=_to_usage(request.usage),
-        cost_nanos=request.cost_nanos,
+        request.caller.organization_id,
+        request.key,
+        request.value,
+        _to_ns(request.ttl) if request.HasField("ttl") else None,
+        tuple(request.tags),
+        _to_usage(request.usage),
+        request.cost_nanos,
     )
 
 
@@ -100,6 +101,10 @@ def _from_usage(usage: Usage, message: TokenUsage) -> None:
     message.reasoning_output_tokens = usage.reasoning_output_tokens
     message.total_tokens = usage.total_tokens
     message.source = usage.source  # type: ignore[assignment]
+
+
+def _to_ns(duration: Duration) -> int:
+    return duration.seconds * 1_000_000_000 + duration.nanos
 
 
 def _from_ns(ns: int, timestamp: Timestamp) -> None:

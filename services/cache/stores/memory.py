@@ -28,14 +28,22 @@ class MemoryEntryStore:
         self._evicted: Counter[str] = Counter()
 
     async def read(self, addresses: Sequence[Address], now_ns: int) -> Sequence[Entry | None]:
-        self._shelves.clear_some(now_ns, _CLEARED_PER_CALL)
-        return [self._find(address, now_ns) for address in addresses]
+        return (await self.exchange((), addresses, now_ns))[1]
 
     async def write(self, writes: Sequence[Write], now_ns: int) -> Written:
+        return (await self.exchange(writes, (), now_ns))[0]
+
+    async def exchange(
+        self, writes: Sequence[Write], addresses: Sequence[Address], now_ns: int
+    ) -> tuple[Written, Sequence[Entry | None]]:
         self._shelves.clear_some(now_ns, _CLEARED_PER_CALL)
         kept = [self._keep(write, now_ns) for write in writes]
-        evicted, self._evicted = self._evicted, Counter()
-        return Written(kept, evicted)
+        evicted = self._evicted
+        if writes and evicted:
+            self._evicted = Counter()
+        return Written(kept, evicted if writes else {}), [
+            self._find(address, now_ns) for address in addresses
+        ]
 
     async def forget(self, address: Address) -> None:
         node = self._shelves.node(address)

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any, Self
 from urllib.parse import quote
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -41,8 +42,15 @@ class _Script:
 
 
 _READ, _WRITE, _FORGET_TAG = _Script("read"), _Script("write"), _Script("forget_tag")
-_Call = tuple[list[str], list[bytes | str | int]]
-"""The keys and arguments of one run of a script."""
+_Call = tuple[_Script, list[str], list[bytes | str | int]]
+"""One run of a script: its keys and its arguments."""
+
+
+class _PackedInC:
+    """Mixed into a connection: a batch is packed in a twentieth of the time that redis-py's own packing takes."""
+
+    def pack_command(self, name: str, *arguments: str | bytes | int) -> list[bytes]:
+        return [pack_command((*name.split(), *arguments))]  # type: ignore[arg-type] # its stub knows one argument
 
 
 class RedisEntryStore:
@@ -76,30 +84,31 @@ class RedisEntryStore:
             socket_timeout=None,
             retry=Retry(NoBackoff(), retries=1, supported_errors=(RedisConnectionError,)),
         )
+        pool.connection_class = type("Connection", (_PackedInC, pool.connection_class), {})
         return cls(Redis.from_pool(pool), timeout_seconds, max_ttl_ns)
 
     async def read(self, addresses: Sequence[Address], now_ns: int) -> Sequence[Entry | None]:
-        places = _by_organization(addresses)
-        calls: list[_Call] = [
-            (_keys(organization_id, [addresses[place].key for place in own]), [])
-            for organization_id, own in places.items()
-        ]
-        found: list[Entry | None] = [None] * len(addresses)
-        for own, entries in zip(places.values(), await self._run(_READ, calls), strict=True):
-            for place, stamped in zip(own, entries, strict=True):
-                found[place] = _unexpired(stamped, now_ns)
-        return found
+        return (await self.exchange((), addresses, now_ns))[1]
 
     async def write(self, writes: Sequence[Write], now_ns: int) -> Written:
-        calls: list[_Call] = []
-        for organization_id, own in _by_organization([write.address for write in writes]).items():
-            arguments: list[bytes | str | int] = [self._max_ttl_ms]
-            for place in own:
-                entry = writes[place].entry
-                arguments += (_milliseconds(entry.expires_ns - now_ns), pack(entry, writes[place].tags))
-            calls.append((_keys(organization_id, [writes[place].address.key for place in own]), arguments))
-        await self._run(_WRITE, calls)
-        return Written([True] * len(writes), {})
+        return (await self.exchange(writes, (), now_ns))[0]
+
+    async def exchange(
+        self, writes: Sequence[Write], addresses: Sequence[Address], now_ns: int
+    ) -> tuple[Written, Sequence[Entry | None]]:
+        places = _by_organization(addresses)
+        calls = self._writing(writes, now_ns)
+        written = len(calls)
+        calls += [
+            (_READ, _keys(organization_id, [addresses[place].key for place in own]), [])
+            for organization_id, own in places.items()
+        ]
+        answers = (await self._run(calls))[written:]
+        found: list[Entry | None] = [None] * len(addresses)
+        for own, entries in zip(places.values(), answers, strict=True):
+            for place, stamped in zip(own, entries, strict=True):
+                found[place] = _unexpired(stamped, now_ns)
+        return Written([True] * len(writes), {}), found
 
     async def forget(self, address: Address) -> None:
         with self._translated():
@@ -107,7 +116,7 @@ class RedisEntryStore:
                 await self._client.unlink(_keys(address.organization_id, [address.key])[1])
 
     async def forget_tag(self, organization_id: str, tag: str) -> None:
-        await self._run(_FORGET_TAG, [(_keys(organization_id, []), [tag, MAX_FORGOTTEN_TAGS])])
+        await self._run([(_FORGET_TAG, _keys(organization_id, []), [tag, MAX_FORGOTTEN_TAGS])])
 
     async def forget_organization(self, organization_id: str) -> None:
         with self._translated():
@@ -121,22 +130,34 @@ class RedisEntryStore:
         await self._client.aclose()
         await self._client.connection_pool.disconnect()
 
-    async def _run(self, script: _Script, calls: Sequence[_Call]) -> list[Any]:
-        """One result per call, in one round trip; in three after Redis lost its scripts."""
+    def _writing(self, writes: Sequence[Write], now_ns: int) -> list[_Call]:
+        calls: list[_Call] = []
+        for organization_id, own in _by_organization([write.address for write in writes]).items():
+            arguments: list[bytes | str | int] = [self._max_ttl_ms]
+            for place in own:
+                entry = writes[place].entry
+                arguments += (_milliseconds(entry.expires_ns - now_ns), pack(entry, writes[place].tags))
+            keys = _keys(organization_id, [writes[place].address.key for place in own])
+            calls.append((_WRITE, keys, arguments))
+        return calls
+
+    async def _run(self, calls: Sequence[_Call]) -> list[Any]:
+        """One result per call, in one round trip; in a few after Redis lost its scripts."""
         with self._translated():
             async with asyncio.timeout(self._timeout_seconds):
-                results = await self._pipeline(script, calls)
+                results = await self._pipeline(calls)
                 if any(isinstance(result, NoScriptError) for result in results):
-                    await self._client.script_load(script.text)
-                    results = await self._pipeline(script, calls)
+                    for text in {script.text for script, _, _ in calls}:
+                        await self._client.script_load(text)
+                    results = await self._pipeline(calls)
                 for result in results:
                     if isinstance(result, ResponseError):
                         raise result
                 return results
 
-    async def _pipeline(self, script: _Script, calls: Sequence[_Call]) -> list[Any]:
+    async def _pipeline(self, calls: Sequence[_Call]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
-            for keys, arguments in calls:
+            for script, keys, arguments in calls:
                 pipeline.evalsha(script.sha, len(keys), *keys, *arguments)
             return await pipeline.execute(raise_on_error=False)
 
