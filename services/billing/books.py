@@ -4,7 +4,6 @@ Decide, then write: a batch's rows are read into `Books`, each operation is deci
 before it left, and `changes` is what the store then writes in the same transaction.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from services._runtime.errors import FieldViolation, GatewayError, InvalidFieldError, QuotaViolation
-from services.billing.budgets import Budget, BudgetIndex, Period
+from services.billing.budgets import Budget, BudgetIndex, Period, period_starts
 from services.billing.errors import (
     AlreadyResolvedError,
     BudgetExceededError,
@@ -25,6 +24,8 @@ from services.billing.errors import (
 from services.billing.prices import PriceBook
 from services.billing.pricing import MAX_ATTEMPT_NANOS, Price, cost_nanos, most_nanos
 from services.billing.usage import NS_PER_DAY, Caller, Cost, Entry, UsageRecord
+
+_encode = msgspec.msgpack.Encoder().encode
 
 UnpricedPolicy = Literal["book_zero", "refuse"]
 
@@ -40,11 +41,10 @@ class HoldState(IntEnum):
 
     @property
     def is_held(self) -> bool:
-        return self in (HoldState.OPEN, HoldState.ORPHANED)
+        return self <= HoldState.ORPHANED
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True, gc=False):
     hold_id: str
     caller: Caller
     amount_nanos: int
@@ -54,8 +54,7 @@ class Hold:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Authorize:
+class Authorize(msgspec.Struct, frozen=True, gc=False):
     """Hold what the dearest of `candidates` (provider, model) can cost."""
 
     hold_id: str
@@ -68,41 +67,36 @@ class Authorize:
     def digest(self) -> bytes:
         caller = (self.caller.organization_id, self.caller.user_id, self.caller.key_id)
         content = (caller, self.candidates, self.input_tokens, self.max_output_tokens)
-        return blake2b(msgspec.msgpack.encode(content), digest_size=16).digest()
+        return blake2b(_encode(content), digest_size=16).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(msgspec.Struct, frozen=True, gc=False):
     """Book `records`, all or none, and end the hold, if there is one. Empty `hold_id`: there is none."""
 
     hold_id: str
     records: tuple[UsageRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Void:
+class Void(msgspec.Struct, frozen=True, gc=False):
     hold_id: str
 
 
 Operation = Authorize | Capture | Void
 
 
-@dataclass(frozen=True, slots=True)
-class Authorized:
+class Authorized(msgspec.Struct, frozen=True, gc=False):
     amount_nanos: int
     expire_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(msgspec.Struct, frozen=True, gc=False):
     """`costs` in the order of the records; `hold_captured`: by this operation, or by an earlier one."""
 
     costs: tuple[Cost, ...]
     hold_captured: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Voided:
+class Voided(msgspec.Struct, frozen=True, gc=False):
     """`voided`: by this operation, or by an earlier one."""
 
     voided: bool
@@ -111,8 +105,7 @@ class Voided:
 Result = Authorized | Captured | Voided
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
+class Booked(msgspec.Struct, frozen=True, gc=False):
     """What is read of a ledger row that exists already."""
 
     digest: bytes
@@ -125,8 +118,8 @@ class Changes:
 
     holds: dict[str, Hold] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    held_nanos: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    spent_nanos: defaultdict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+    held_nanos: dict[str, int] = field(default_factory=dict)
+    spent_nanos: dict[tuple[str, int], int] = field(default_factory=dict)
     prices: dict[str, Price] = field(default_factory=dict)
     conflicts: int = 0
 
@@ -153,6 +146,7 @@ class Books:
         self._prices = prices
         self._policy = policy
         self._now_ns = now_ns
+        self._period_starts = period_starts(now_ns // NS_PER_DAY)
         self._booked = dict(rows.booked)
         self.changes = Changes()
 
@@ -175,13 +169,17 @@ class Books:
         amount = self._worst_cost(wanted)
         binding = self._budgets.binding(wanted.caller)
         self._require_room(binding, amount)
-        for budget in binding:
-            self.changes.held_nanos[budget.budget_id] += amount
+        self._hold_back(binding, amount)
         expire_ns = self._now_ns + wanted.ttl_ns
         self.changes.holds[wanted.hold_id] = Hold(
             wanted.hold_id, wanted.caller, amount, HoldState.OPEN, self._now_ns, expire_ns, wanted.digest()
         )
         return Authorized(amount, expire_ns)
+
+    def _hold_back(self, binding: Iterable[Budget], nanos: int) -> None:
+        held = self.changes.held_nanos
+        for budget in binding:
+            held[budget.budget_id] = held.get(budget.budget_id, 0) + nanos
 
     def _worst_cost(self, wanted: Authorize) -> int:
         worst = 0
@@ -189,7 +187,8 @@ class Books:
             price = self._prices.price(wanted.caller.organization_id, provider, model, self._now_ns)
             if price is not None:
                 worst = max(worst, most_nanos(price, wanted.input_tokens, wanted.max_output_tokens))
-                _require_sane(worst, "max_output_tokens")
+                if worst > MAX_ATTEMPT_NANOS:
+                    raise _insane(worst, "max_output_tokens")
             elif self._policy == "refuse":
                 raise UnpricedModelError(
                     f"no price is known for {provider}/{model}; add one under billing.prices or by SetPrice"
@@ -204,15 +203,15 @@ class Books:
             )
 
     def _left(self, budget: Budget) -> int:
-        name, start = budget.budget_id, budget.period.start_day(self._now_ns // NS_PER_DAY)
+        name, period = budget.budget_id, (budget.budget_id, self._period_starts[budget.period])
         held = self._rows.held_nanos[name] + self.changes.held_nanos.get(name, 0)
-        spent = self._rows.spent_nanos.get((name, start), 0) + self.changes.spent_nanos.get((name, start), 0)
+        spent = self._rows.spent_nanos.get(period, 0) + self.changes.spent_nanos.get(period, 0)
         return budget.limit_nanos - held - spent
 
     def _capture(self, capture: Capture) -> Captured:
         digests = [record.digest() for record in capture.records]
         self._require_no_conflict(capture.records, digests)
-        priced = [self._cost(record, f"records[{index}]") for index, record in enumerate(capture.records)]
+        priced = [self._cost(record, index) for index, record in enumerate(capture.records)]
         costs = tuple(
             self._book(record, digest, cost, capture.hold_id)
             for record, digest, cost in zip(capture.records, digests, priced, strict=True)
@@ -224,15 +223,13 @@ class Books:
         seen: dict[str, bytes] = {}
         for record, digest in zip(records, digests, strict=True):
             known = self._booked.get(record.attempt_id)
-            if (digest if known is None else known.digest) != digest or seen.get(
-                record.attempt_id, digest
-            ) != digest:
+            first = seen.setdefault(record.attempt_id, digest if known is None else known.digest)
+            if first != digest:
                 self.changes.conflicts += 1
                 raise UsageConflictError(
                     f"attempt {record.attempt_id} was booked before with other content",
                     metadata={"attempt_id": record.attempt_id},
                 )
-            seen[record.attempt_id] = digest
 
     def _book(self, record: UsageRecord, digest: bytes, cost: Cost, hold_id: str) -> Cost:
         known = self._booked.get(record.attempt_id)
@@ -240,11 +237,13 @@ class Books:
             return known.cost
         self._booked[record.attempt_id] = Booked(digest, cost)
         self.changes.entries.append(Entry(record, cost, self._now_ns, hold_id, digest))
+        spent, starts = self.changes.spent_nanos, period_starts(record.day)
         for budget in self._budgets.binding(record.caller):
-            self.changes.spent_nanos[budget.budget_id, budget.period.start_day(record.day)] += cost.nanos
+            period = (budget.budget_id, starts[budget.period])
+            spent[period] = spent.get(period, 0) + cost.nanos
         return cost
 
-    def _cost(self, record: UsageRecord, field: str) -> Cost:
+    def _cost(self, record: UsageRecord, index: int) -> Cost:
         if record.is_cache_hit:
             return Cost(0)
         price = self._prices.price(
@@ -254,7 +253,8 @@ class Books:
             return Cost(0, unpriced=True)
         self.changes.prices[price.price_id] = price
         nanos = cost_nanos(price, record.tokens)
-        _require_sane(nanos, f"{field}.usage")
+        if nanos > MAX_ATTEMPT_NANOS:
+            raise _insane(nanos, f"records[{index}].usage")
         return Cost(nanos, price.price_id)
 
     def _void(self, void: Void) -> Voided:
@@ -270,8 +270,7 @@ class Books:
             return HoldState.BARRED
         if not hold.state.is_held:
             return hold.state
-        for budget in self._budgets.binding(hold.caller):
-            self.changes.held_nanos[budget.budget_id] -= hold.amount_nanos
+        self._hold_back(self._budgets.binding(hold.caller), -hold.amount_nanos)
         self.changes.holds[hold_id] = Hold(
             hold_id, hold.caller, hold.amount_nanos, state, hold.create_ns, hold.expire_ns, hold.digest
         )
@@ -281,10 +280,9 @@ class Books:
         return self.changes.holds.get(hold_id) or self._rows.holds.get(hold_id)
 
 
-def _require_sane(nanos: int, field: str) -> None:
-    if nanos > MAX_ATTEMPT_NANOS:
-        problem = f"the tokens cost {nanos} nano-USD, and no attempt costs more than {MAX_ATTEMPT_NANOS}"
-        raise InvalidFieldError(f"{field}: {problem}", field_violations=[FieldViolation(field, problem)])
+def _insane(nanos: int, field: str) -> InvalidFieldError:
+    problem = f"the tokens cost {nanos} nano-USD, and no attempt costs more than {MAX_ATTEMPT_NANOS}"
+    return InvalidFieldError(f"{field}: {problem}", field_violations=[FieldViolation(field, problem)])
 
 
 def _replayed(known: Hold, wanted: Authorize) -> Authorized:

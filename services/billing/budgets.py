@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 
 from services.billing.pricing import Source
 from services.billing.usage import NS_PER_DAY, Caller
 
 _SECONDS_PER_DAY = 86_400
+_MAX_REMEMBERED = 10_000
 
 
 class Period(IntEnum):
@@ -35,6 +37,12 @@ class Period(IntEnum):
         # Day 32 of a month is always in the next one.
         following = first + 1 if self is Period.DAY else self.start_day(first + 31)
         return following * NS_PER_DAY
+
+
+@lru_cache(64)
+def period_starts(day: int) -> tuple[int, ...]:
+    """By the number of the period: the first day of the one that `day` is in."""
+    return (0, *(period.start_day(day) for period in Period))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,21 @@ class BudgetIndex:
 
     def __init__(self, budgets: Iterable[Budget] = ()) -> None:
         self._by_organization: dict[str, list[Budget]] = {}
+        self._found: dict[Caller, Sequence[Budget]] = {}
         for budget in sorted(budgets, key=lambda each: each.budget_id):
             self._by_organization.setdefault(budget.organization_id, []).append(budget)
 
     def binding(self, caller: Caller) -> Sequence[Budget]:
         """Ordered by id."""
         mine = self._by_organization.get(caller.organization_id)
-        return [budget for budget in mine if budget.binds(caller)] if mine else ()
+        if not mine:
+            return ()
+        found = self._found.get(caller)
+        if found is None:
+            if len(self._found) >= _MAX_REMEMBERED:
+                self._found.clear()
+            found = self._found[caller] = [budget for budget in mine if budget.binds(caller)]
+        return found
 
     def bound(self, callers: Iterable[Caller]) -> dict[str, Budget]:
         """By id, the budgets that bind any of `callers`."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+import msgspec
+
 from services.billing.money import TOKENS_PER_RATE, half_even_quotient
 
 # A million USD. Above it the counts are wrong, and sums would leave 64 bits.
@@ -17,8 +19,7 @@ class Source(IntEnum):
     BUILTIN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
+class TokenCounts(msgspec.Struct, frozen=True, gc=False):
     """Subsets are included: cache reads and writes in `input`, reasoning in `output`."""
 
     input: int = 0
@@ -59,8 +60,8 @@ def cost_nanos(price: Price, tokens: TokenCounts) -> int:
     fresh = tokens.input - tokens.cache_read - tokens.cache_write
     amount = (
         fresh * tier.input_rate
-        + tokens.cache_read * _or_input(tier.cache_read_rate, tier)
-        + tokens.cache_write * _or_input(tier.cache_write_rate, tier)
+        + (tokens.cache_read and tokens.cache_read * _or_input(tier.cache_read_rate, tier))
+        + (tokens.cache_write and tokens.cache_write * _or_input(tier.cache_write_rate, tier))
         + tokens.output * tier.output_rate
     )
     return half_even_quotient(amount, TOKENS_PER_RATE) + price.request_nanos
@@ -71,14 +72,9 @@ def most_nanos(price: Price, input_tokens: int, max_output_tokens: int) -> int:
 
     A smaller input is never in a dearer tier unless the price list is perverse, so lower tiers are compared too.
     """
-    return (
-        max(
-            _most_in_tier(tier, input_tokens, max_output_tokens)
-            for tier in price.tiers
-            if tier.min_input_tokens <= input_tokens
-        )
-        + price.request_nanos
-    )
+    reached = [tier for tier in price.tiers if tier.min_input_tokens <= input_tokens]
+    most = max([_most_in_tier(tier, input_tokens, max_output_tokens) for tier in reached])
+    return most + price.request_nanos
 
 
 def _most_in_tier(tier: Tier, input_tokens: int, max_output_tokens: int) -> int:

@@ -13,15 +13,15 @@ from services.billing.books import Authorized, Capture, Captured, Operation, Voi
 from services.billing.errors import NotInThisVersionError
 from services.billing.paging import page_size, read_token, write_token
 from services.billing.posting_messages import (
-    authorize_result,
-    authorized_message,
-    capture_result,
-    captured_message,
     read_authorize,
     read_capture,
     read_void,
-    record_result,
     succeeded,
+    write_authorize_results,
+    write_authorized,
+    write_capture_results,
+    write_captured,
+    write_record_results,
 )
 from services.billing.prices import place
 from services.billing.resource_messages import budget_message, price_message, read_budget, read_price
@@ -52,11 +52,15 @@ class BillingServicer(BillingServiceServicer):
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
         (result,) = await self._ledger.post([read_authorize(request)])
-        return authorized_message(succeeded(result, Authorized))
+        response = pb.AuthorizeResponse()
+        write_authorized(response, succeeded(result, Authorized))
+        return response
 
     async def Capture(self, request: pb.CaptureRequest, context: Any) -> pb.CaptureResponse:
         (result,) = await self._ledger.post([read_capture(request)])
-        return captured_message(succeeded(result, Captured))
+        response = pb.CaptureResponse()
+        write_captured(response, succeeded(result, Captured))
+        return response
 
     async def Void(self, request: pb.VoidRequest, context: Any) -> pb.VoidResponse:
         (result,) = await self._ledger.post([read_void(request)])
@@ -66,11 +70,15 @@ class BillingServicer(BillingServiceServicer):
         self, request: pb.BatchAuthorizeRequest, context: Any
     ) -> pb.BatchAuthorizeResponse:
         results = await post_readable(request, [(request.requests, read_authorize)], self._ledger.post)
-        return pb.BatchAuthorizeResponse(results=map(authorize_result, results))
+        response = pb.BatchAuthorizeResponse()
+        write_authorize_results(results, response.results)
+        return response
 
     async def BatchCapture(self, request: pb.BatchCaptureRequest, context: Any) -> pb.BatchCaptureResponse:
         results = await post_readable(request, [(request.requests, read_capture)], self._ledger.post)
-        return pb.BatchCaptureResponse(results=map(capture_result, results))
+        response = pb.BatchCaptureResponse()
+        write_capture_results(results, response.results)
+        return response
 
     async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
         captures, authorizations = request.capture.requests, request.authorize.requests
@@ -79,14 +87,16 @@ class BillingServicer(BillingServiceServicer):
         results = await post_readable(request, parts, self._ledger.post)
         response = pb.ExchangeResponse()
         if captures:
-            response.capture.results.extend(map(capture_result, results[: len(captures)]))
+            write_capture_results(results[: len(captures)], response.capture.results)
         if authorizations:
-            response.authorize.results.extend(map(authorize_result, results[len(captures) :]))
+            write_authorize_results(results[len(captures) :], response.authorize.results)
         return response
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Any) -> pb.RecordUsageResponse:
         results = await post_readable(request, [(request.records, _read_recording)], self._ledger.post)
-        return pb.RecordUsageResponse(results=map(record_result, results))
+        response = pb.RecordUsageResponse()
+        write_record_results(results, response.results)
+        return response
 
     async def QueryUsage(self, request: pb.QueryUsageRequest, context: Any) -> pb.QueryUsageResponse:
         where, group_by = read_filter(request.filter), [Dimension(each) for each in request.group_by]

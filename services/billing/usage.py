@@ -1,7 +1,7 @@
 """What an attempt used, what the ledger keeps of it, and how usage is asked for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from hashlib import blake2b
@@ -19,8 +19,7 @@ _DIGEST_VERSION = 1
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Who pays. `user_id` and `key_id` are empty where there is none."""
 
     organization_id: str
@@ -28,8 +27,7 @@ class Caller:
     key_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRecord:
+class UsageRecord(msgspec.Struct, frozen=True, gc=False):
     """One attempt. The whole numbers `usage_source`, `cache_status` and `outcome` are the contract's enums."""
 
     attempt_id: str
@@ -45,7 +43,7 @@ class UsageRecord:
     usage_source: int = 0
     cache_status: int = 0
     first_token_ns: int | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     end_user_id: str = ""
     service_tier: str = ""
 
@@ -74,8 +72,7 @@ class UsageRecord:
         return blake2b(_encode(content), digest_size=16).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """`unpriced`: no price is known, and `nanos` is 0 and means nothing."""
 
     nanos: int
@@ -83,8 +80,7 @@ class Cost:
     unpriced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A row of the ledger; it never changes."""
 
     record: UsageRecord

@@ -1,6 +1,7 @@
 """Usage between the contract's messages and the domain's values."""
 
-from google.protobuf.duration_pb2 import Duration
+from collections.abc import Sequence
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headgate.billing.v1 import usage_pb2
@@ -30,11 +31,11 @@ def invalid(field: str, problem: str) -> InvalidFieldError:
     return InvalidFieldError(f"{field}: {problem}", field_violations=[FieldViolation(field, problem)])
 
 
-def time_ns(message: Timestamp, field: str) -> int:
-    """:raises InvalidFieldError: before 1970 or after 2262."""
+def time_ns(message: Timestamp, *field: str) -> int:
+    """:raises InvalidFieldError: before 1970 or after 2262; `field` are the parts of its path."""
     seconds, nanos = message.seconds, message.nanos
     if not (0 <= seconds <= _MAX_SECONDS and 0 <= nanos < _NS):
-        raise invalid(field, "must be a time between 1970 and 2262")
+        raise invalid("".join(field), "must be a time between 1970 and 2262")
     return seconds * _NS + nanos
 
 
@@ -49,24 +50,22 @@ def text(value: str, field: str) -> str:
     return value
 
 
-def read_caller(message: caller_pb2.Caller, field: str) -> Caller:
-    return Caller(
-        text(message.organization_id, f"{field}.organization_id"),
-        text(message.user_id, f"{field}.user_id"),
-        text(message.key_id, f"{field}.key_id"),
-    )
+def require_texts(texts: Sequence[str], names: Sequence[str], path: str) -> None:
+    """:raises InvalidFieldError: one of them has a NUL character. All are searched at once."""
+    if "\0" in "".join(texts):
+        for name, value in zip(names, texts, strict=True):
+            text(value, path + name)
 
 
 def read_record(message: usage_pb2.UsageRecord, path: str) -> UsageRecord:
     """:raises InvalidFieldError: a time or text that can't be kept; `path` is put before the name of the field."""
-    usage = message.usage
-    first = message.time_to_first_token if message.HasField("time_to_first_token") else None
-    return UsageRecord(
-        attempt_id=text(message.attempt_id, f"{path}attempt_id"),
-        completion_id=text(message.completion_id, f"{path}completion_id"),
-        caller=read_caller(message.caller, f"{path}caller"),
-        provider=text(message.provider, f"{path}provider"),
-        model=text(message.model, f"{path}model"),
+    usage, caller = message.usage, message.caller
+    record = UsageRecord(
+        attempt_id=message.attempt_id,
+        completion_id=message.completion_id,
+        caller=Caller(caller.organization_id, caller.user_id, caller.key_id),
+        provider=message.provider,
+        model=message.model,
         tokens=TokenCounts(
             usage.input_tokens,
             usage.output_tokens,
@@ -74,43 +73,83 @@ def read_record(message: usage_pb2.UsageRecord, path: str) -> UsageRecord:
             usage.cache_write_input_tokens,
             usage.reasoning_output_tokens,
         ),
-        start_ns=time_ns(message.start_time, f"{path}start_time"),
-        end_ns=time_ns(message.end_time, f"{path}end_time"),
+        start_ns=time_ns(message.start_time, path, "start_time"),
+        end_ns=time_ns(message.end_time, path, "end_time"),
         outcome=message.outcome,
-        requested_model=text(message.requested_model, f"{path}requested_model"),
+        requested_model=message.requested_model,
         usage_source=usage.source,
         cache_status=message.cache_status,
-        first_token_ns=None if first is None else _duration_ns(first, f"{path}time_to_first_token"),
+        first_token_ns=_first_token_ns(message, path),
         labels=_labels(message, path),
-        end_user_id=text(message.end_user_id, f"{path}end_user_id"),
-        service_tier=text(message.service_tier, f"{path}service_tier"),
+        end_user_id=message.end_user_id,
+        service_tier=message.service_tier,
+    )
+    require_texts(_texts(record), _TEXT_FIELDS, path)
+    return record
+
+
+CALLER_FIELDS = ("caller.organization_id", "caller.user_id", "caller.key_id")
+_TEXT_FIELDS = (
+    *CALLER_FIELDS,
+    "attempt_id",
+    "completion_id",
+    "provider",
+    "model",
+    "requested_model",
+    "end_user_id",
+    "service_tier",
+)
+
+
+def _texts(record: UsageRecord) -> tuple[str, ...]:
+    caller = record.caller
+    return (
+        caller.organization_id,
+        caller.user_id,
+        caller.key_id,
+        record.attempt_id,
+        record.completion_id,
+        record.provider,
+        record.model,
+        record.requested_model,
+        record.end_user_id,
+        record.service_tier,
     )
 
 
 def _labels(message: usage_pb2.UsageRecord, path: str) -> dict[str, str]:
+    labels = message.labels
+    if not labels:
+        return {}
     return {
-        text(name, f"{path}labels"): text(value, f'{path}labels["{name}"]')
-        for name, value in message.labels.items()
+        text(name, f"{path}labels"): text(value, f'{path}labels["{name}"]') for name, value in labels.items()
     }
 
 
-def _duration_ns(message: Duration, field: str) -> int:
-    if not 0 <= message.seconds <= _MAX_SECONDS or not 0 <= message.nanos < _NS:
-        raise invalid(field, "must be a positive duration")
-    return message.seconds * _NS + message.nanos
+def _first_token_ns(message: usage_pb2.UsageRecord, path: str) -> int | None:
+    if not message.HasField("time_to_first_token"):
+        return None
+    first = message.time_to_first_token
+    seconds, nanos = first.seconds, first.nanos
+    if not (0 <= seconds <= _MAX_SECONDS and 0 <= nanos < _NS):
+        raise invalid(f"{path}time_to_first_token", "must be a positive duration")
+    return seconds * _NS + nanos
 
 
-def cost_message(cost: Cost) -> cost_pb2.Cost:
-    return cost_pb2.Cost(amount_nanos=cost.nanos, price_id=cost.price_id, unpriced=cost.unpriced)
+def write_cost(message: cost_pb2.Cost, cost: Cost) -> None:
+    """`message` is new: a field that has its default is left alone."""
+    message.amount_nanos = cost.nanos
+    message.price_id = cost.price_id
+    if cost.unpriced:
+        message.unpriced = True
 
 
 def entry_message(entry: Entry) -> usage_pb2.LedgerEntry:
-    return usage_pb2.LedgerEntry(
-        record=_record_message(entry.record),
-        cost=cost_message(entry.cost),
-        book_time=timestamp(entry.book_ns),
-        hold_id=entry.hold_id,
+    message = usage_pb2.LedgerEntry(
+        record=_record_message(entry.record), book_time=timestamp(entry.book_ns), hold_id=entry.hold_id
     )
+    write_cost(message.cost, entry.cost)
+    return message
 
 
 def _record_message(record: UsageRecord) -> usage_pb2.UsageRecord:

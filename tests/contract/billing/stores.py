@@ -49,6 +49,7 @@ class Stores:
     prices: SqlPrices
     accounts: SqlAccounts
     clock: Clock
+    definitions: Definitions
     commits: list[int] = field(default_factory=list)
 
 
@@ -66,6 +67,7 @@ def compose(database: Database, clock: Clock, policy: UnpricedPolicy = "book_zer
         SqlPrices(database, definitions),
         SqlAccounts(database),
         clock,
+        definitions,
         commits,
     )
 

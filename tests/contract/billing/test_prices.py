@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from services.billing.books import Capture, Captured
 from services.billing.pricing import Price, Source, Tier
+from services.billing.usage import Caller
 from tests.contract.billing.stores import BOB, HOUR, NOON, UNIT_PRICE, OpenDatabase, Stores, opened, used
 
 
@@ -27,7 +28,7 @@ async def test_a_version_applies_to_what_ends_in_its_time(stores: Stores) -> Non
 async def test_an_organisations_own_price_comes_first(stores: Stores) -> None:
     await stores.prices.add_price(version("mine", 5, organization_id="acme"))
     await stores.prices.add_price(version("everybody", 9))
-    other = replace(BOB, organization_id="other")
+    other = Caller("other", BOB.user_id, BOB.key_id)
     assert await cost(stores, "a") == (5, "mine")
     assert await cost(stores, "b", caller=other) == (9, "everybody")
 

@@ -1,12 +1,12 @@
 """Budget periods against the calendar, and the digests that tell records apart."""
 
-from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from services.billing.budgets import Budget, BudgetIndex, Period
 from services.billing.pricing import TokenCounts

@@ -136,8 +136,11 @@ def _translated(error: Exception) -> Exception:
 def _is_defect(error: DBAPIError) -> bool:
     # Classes of SQLSTATE: 22 data, 23 integrity, 42 no such table or column, P0 a trigger's refusal. SQLite tells by
     # the kind of exception.
-    return _state(error)[:2] in {"22", "23", "42", "P0"} or isinstance(
-        error, (DataError, IntegrityError, ProgrammingError)
+    # What asyncpg can't send is a ValueError.
+    return (
+        _state(error)[:2] in {"22", "23", "42", "P0"}
+        or isinstance(error, (DataError, IntegrityError, ProgrammingError))
+        or isinstance(error.orig, ValueError)
     )
 
 

@@ -2,11 +2,14 @@
 
 from sqlalchemy import Connection, select, update
 
+from services.billing.balances import Balances
+from services.billing.books import Changes
 from services.billing.budgets import BudgetIndex
 from services.billing.prices import PriceBook
 from services.billing.pricing import Source
 from services.billing.stores.sql import rows
-from services.billing.stores.sql.tables import revisions
+from services.billing.stores.sql.statement import named
+from services.billing.stores.sql.tables import budgets, prices, revisions
 from services.billing.stores.sql.transaction import Transaction
 
 _UNREAD = -1
@@ -22,6 +25,7 @@ class Definitions:
         self.budgets = BudgetIndex()
         # Prices known to be in the database already.
         self.kept_prices: set[str] = set()
+        self.balances = Balances()
         self._revision = _UNREAD
 
     def refresh(self, transaction: Transaction) -> None:
@@ -29,12 +33,19 @@ class Definitions:
         # SQLite has no other writer than this process, which calls `change`.
         if self._revision != _UNREAD and not statements.is_postgresql:
             return
-        ((revision,),) = statements.read_revision.query(transaction, {})
+        ((revision,),) = statements.read_revision.query(transaction)
         if revision != self._revision:
-            self.budgets = BudgetIndex(map(rows.budget_of, statements.read_budgets.query(transaction, {})))
-            added = statements.read_added_prices.query(transaction, {"source": int(Source.API)})
-            self.price_book.replace_added(map(rows.price_of, added))
+            found = named(budgets.c.keys(), statements.read_budgets.query(transaction))
+            self.budgets = BudgetIndex(map(rows.budget_of, found))
+            self.balances.forget()
+            added = statements.read_added_prices.query(transaction, int(Source.API))
+            self.price_book.replace_added(map(rows.price_of, named(prices.c.keys(), added)))
             self._revision = revision
+
+    def committed(self, changes: Changes) -> None:
+        """A transaction of the ledger: its prices need not be written again, and its balances are known."""
+        self.kept_prices |= changes.prices.keys()
+        self.balances.apply(changes)
 
     def change(self, connection: Connection) -> int:
         """Within a write that defines: have every process, and this one, read anew. The new revision."""

@@ -13,7 +13,7 @@ from services.billing.stores.sql import rows
 from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.group_commit import GroupCommit
-from services.billing.stores.sql.posting import Posted, note_kept, post
+from services.billing.stores.sql.posting import Posted, post
 from services.billing.stores.sql.tables import holds, ledger
 from services.billing.stores.sql.transaction import Transaction
 from services.billing.usage import (
@@ -115,7 +115,7 @@ class SqlLedger:
             return post(transaction, self._definitions, operations, self._policy, self._now_ns())
 
         posted = await self._database.post(body, lasting=not all(map(_is_hold, operations)))
-        note_kept(self._definitions, posted)
+        self._definitions.committed(posted.changes)
         self._observe(len(operations), posted)
         return posted.results
 

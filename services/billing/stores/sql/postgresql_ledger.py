@@ -35,11 +35,8 @@ class PostgresqlLedger:
         connection: Any = pooled.driver_connection
         try:
             return _transacted(connection, body, _BEGIN_LASTING if lasting else _BEGIN_PASSING)
-        except asyncpg.PostgresError as error:
-            lost = connection.is_closed()
-            raise DBAPIError(None, None, error, connection_invalidated=lost) from error
-        except (asyncpg.InterfaceError, OSError) as error:
-            raise DBAPIError(None, None, error, connection_invalidated=True) from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DBAPIError(None, None, error, connection_invalidated=connection.is_closed()) from error
         finally:
             if connection.is_closed() or connection.is_in_transaction():
                 pooled.invalidate()
@@ -68,7 +65,7 @@ def _transacted(connection: Any, body: Callable[[Transaction], _T], begin: str) 
     try:
         result = body(_AsyncpgTransaction(connection))
         await_only(connection.execute("COMMIT"))
-    except asyncpg.PostgresError:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
         if not connection.is_closed():
             await_only(connection.execute("ROLLBACK"))
         raise

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services._runtime.errors import GatewayError
+from services.billing.balances import Balances
 from services.billing.books import (
     Authorize,
     Booked,
@@ -16,9 +17,11 @@ from services.billing.books import (
     Rows,
     UnpricedPolicy,
 )
-from services.billing.budgets import Budget, Period
+from services.billing.budgets import Budget, period_starts
+from services.billing.pricing import Price
 from services.billing.stores.sql import rows
 from services.billing.stores.sql.definitions import Definitions
+from services.billing.stores.sql.tables import prices
 from services.billing.stores.sql.transaction import Transaction
 from services.billing.usage import NS_PER_DAY, Caller, Cost
 
@@ -54,8 +57,12 @@ def _read(
     captures = [each for each in operations if isinstance(each, Capture)]
     booked = _read_booked(transaction, {record.attempt_id for each in captures for record in each.records})
     bound = definitions.budgets.bound(_callers(operations, known_holds.values()))
-    held, spent = _read_balances(transaction, bound, now_ns // NS_PER_DAY) if bound else ({}, {})
-    return Rows(known_holds, booked, held, spent)
+    # Where other processes write too, what is known of balances ends with the transaction.
+    balances = Balances() if transaction.statements.is_postgresql else definitions.balances
+    unknown = balances.unknown(bound.values(), now_ns // NS_PER_DAY)
+    if unknown:
+        balances.learn(unknown, *_read_balances(transaction, unknown, now_ns // NS_PER_DAY))
+    return Rows(known_holds, booked, balances.held_nanos, balances.spent_nanos)
 
 
 def _callers(operations: Iterable[Operation], known: Iterable[Hold]) -> Iterator[Caller]:
@@ -71,62 +78,61 @@ def _read_holds(transaction: Transaction, hold_ids: set[str]) -> dict[str, Hold]
     if not hold_ids:
         return {}
     statements = transaction.statements
-    found = statements.read_holds.query(transaction, {"wanted": statements.wanted(hold_ids)})
-    return {row.hold_id: rows.hold_of(row) for row in found}
+    found = statements.read_holds.query(transaction, statements.wanted(hold_ids))
+    return {row[0]: rows.hold_of(row) for row in found}
 
 
 def _read_booked(transaction: Transaction, attempt_ids: set[str]) -> dict[str, Booked]:
     if not attempt_ids:
         return {}
     statements = transaction.statements
-    found = statements.read_booked.query(transaction, {"wanted": statements.wanted(attempt_ids)})
+    found = statements.read_booked.query(transaction, statements.wanted(attempt_ids))
     return {
-        row.attempt_id: Booked(row.digest, Cost(row.cost_nanos, row.price_id, bool(row.unpriced)))
-        for row in found
+        attempt_id: Booked(digest, Cost(nanos, price_id, bool(unpriced)))
+        for attempt_id, digest, nanos, price_id, unpriced in found
     }
 
 
 def _read_balances(
-    transaction: Transaction, bound: dict[str, Budget], day: int
+    transaction: Transaction, budgets: Iterable[Budget], day: int
 ) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
     """What the budgets hold, and what their current periods have spent. Their rows stay locked until the commit."""
     statements = transaction.statements
-    wanted = {"wanted": statements.wanted(bound)}
-    held = {row.budget_id: row.held_nanos for row in statements.read_held.query(transaction, wanted)}
-    starts = {period.name: period.start_day(day) for period in Period}
-    found = statements.read_spent.query(transaction, {**wanted, **starts})
-    return held, {(row.budget_id, row.period_day): row.spent_nanos for row in found}
+    wanted = statements.wanted(budget.budget_id for budget in budgets)
+    held = {row[0]: row[1] for row in statements.read_held.query(transaction, wanted)}
+    found = statements.read_spent.query(transaction, wanted, *period_starts(day)[1:])
+    return held, {(budget_id, start): nanos for budget_id, start, nanos in found}
 
 
 def _write(transaction: Transaction, definitions: Definitions, found: Rows, changes: Changes) -> None:
     statements = transaction.statements
-    new_prices = sorted(changes.prices.keys() - definitions.kept_prices)
-    statements.keep_prices.run(transaction, [rows.price_row(changes.prices[name], 0) for name in new_prices])
+    _keep_prices(
+        transaction, [changes.prices[name] for name in changes.prices.keys() - definitions.kept_prices]
+    )
     # Ids ascend, so that two processes that insert the same ones do not wait for each other in a circle.
-    holds = sorted(changes.holds.values(), key=lambda hold: hold.hold_id)
-    new = [rows.hold_row(hold) for hold in holds if hold.hold_id not in found.holds]
-    ended = [
-        {"which": hold.hold_id, "new_state": int(hold.state)} for hold in holds if hold.hold_id in found.holds
-    ]
-    statements.insert_holds.run(transaction, new)
-    statements.end_hold.run(transaction, ended)
+    holds = sorted(changes.holds.items())
+    statements.insert_holds.run(
+        transaction, [rows.hold_row(hold) for name, hold in holds if name not in found.holds]
+    )
+    statements.end_hold.run(
+        transaction, [(int(hold.state), name) for name, hold in holds if name in found.holds]
+    )
     entries = sorted(changes.entries, key=lambda entry: entry.record.attempt_id)
-    statements.insert_entries.run(transaction, [rows.entry_row(entry) for entry in entries])
+    statements.insert_entries.run(transaction, list(map(rows.entry_row, entries)))
     _write_balances(transaction, changes)
+
+
+def _keep_prices(transaction: Transaction, new: Iterable[Price]) -> None:
+    columns = prices.c.keys()
+    found = [rows.price_row(price, 0) for price in sorted(new, key=lambda price: price.price_id)]
+    transaction.statements.keep_prices.run(
+        transaction, [tuple(row[name] for name in columns) for row in found]
+    )
 
 
 def _write_balances(transaction: Transaction, changes: Changes) -> None:
     statements = transaction.statements
-    held = [{"which": name, "change": nanos} for name, nanos in sorted(changes.held_nanos.items()) if nanos]
+    held = [(nanos, name) for name, nanos in sorted(changes.held_nanos.items()) if nanos]
     statements.change_held.run(transaction, held)
-    spent = [
-        {"budget_id": name, "period_day": day, "spent_nanos": nanos}
-        for (name, day), nanos in sorted(changes.spent_nanos.items())
-        if nanos
-    ]
+    spent = [(name, day, nanos) for (name, day), nanos in sorted(changes.spent_nanos.items()) if nanos]
     statements.add_spent.run(transaction, spent)
-
-
-def note_kept(definitions: Definitions, posted: Posted) -> None:
-    """Once committed: these prices need not be written again."""
-    definitions.kept_prices |= posted.changes.prices.keys()

@@ -1,5 +1,6 @@
 """Domain values as rows, and rows as domain values."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,39 +21,40 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def entry_row(entry: Entry) -> dict[str, Any]:
+def entry_row(entry: Entry) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
     record, tokens = entry.record, entry.record.tokens
-    return {
-        "attempt_id": record.attempt_id,
-        "completion_id": record.completion_id,
-        "hold_id": entry.hold_id,
-        "organization_id": record.caller.organization_id,
-        "user_id": record.caller.user_id,
-        "key_id": record.caller.key_id,
-        "provider": record.provider,
-        "model": record.model,
-        "requested_model": record.requested_model,
-        "input_tokens": tokens.input,
-        "output_tokens": tokens.output,
-        "cache_read_tokens": tokens.cache_read,
-        "cache_write_tokens": tokens.cache_write,
-        "reasoning_tokens": tokens.reasoning,
-        "usage_source": record.usage_source,
-        "cache_status": record.cache_status,
-        "outcome": record.outcome,
-        "start_ns": record.start_ns,
-        "end_ns": record.end_ns,
-        "first_token_ns": record.first_token_ns,
-        "day": record.day,
-        "labels": _json(record.labels) if record.labels else _NO_LABELS,
-        "end_user_id": record.end_user_id,
-        "service_tier": record.service_tier,
-        "cost_nanos": entry.cost.nanos,
-        "price_id": entry.cost.price_id,
-        "unpriced": entry.cost.unpriced,
-        "book_ns": entry.book_ns,
-        "digest": entry.digest,
-    }
+    return (
+        record.attempt_id,
+        record.completion_id,
+        entry.hold_id,
+        record.caller.organization_id,
+        record.caller.user_id,
+        record.caller.key_id,
+        record.provider,
+        record.model,
+        record.requested_model,
+        tokens.input,
+        tokens.output,
+        tokens.cache_read,
+        tokens.cache_write,
+        tokens.reasoning,
+        record.usage_source,
+        record.cache_status,
+        record.outcome,
+        record.start_ns,
+        record.end_ns,
+        record.first_token_ns,
+        record.day,
+        _json(record.labels) if record.labels else _NO_LABELS,
+        record.end_user_id,
+        record.service_tier,
+        entry.cost.nanos,
+        entry.cost.price_id,
+        entry.cost.unpriced,
+        entry.book_ns,
+        entry.digest,
+    )
 
 
 def entry_of(row: Any) -> Entry:
@@ -86,25 +88,27 @@ def entry_of(row: Any) -> Entry:
     )
 
 
-def hold_row(hold: Hold) -> dict[str, Any]:
-    return {
-        "hold_id": hold.hold_id,
-        "organization_id": hold.caller.organization_id,
-        "user_id": hold.caller.user_id,
-        "key_id": hold.caller.key_id,
-        "amount_nanos": hold.amount_nanos,
-        "state": int(hold.state),
-        "create_ns": hold.create_ns,
-        "expire_ns": hold.expire_ns,
-        "digest": hold.digest,
-    }
-
-
-def hold_of(row: Any) -> Hold:
-    caller = Caller(row.organization_id, row.user_id, row.key_id)
-    return Hold(
-        row.hold_id, caller, row.amount_nanos, HoldState(row.state), row.create_ns, row.expire_ns, row.digest
+def hold_row(hold: Hold) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    caller = hold.caller
+    return (
+        hold.hold_id,
+        caller.organization_id,
+        caller.user_id,
+        caller.key_id,
+        hold.amount_nanos,
+        int(hold.state),
+        hold.create_ns,
+        hold.expire_ns,
+        hold.digest,
     )
+
+
+def hold_of(row: Sequence[Any]) -> Hold:
+    """From the columns in the table's order."""
+    hold_id, organization_id, user_id, key_id, amount_nanos, state, create_ns, expire_ns, digest = row
+    caller = Caller(organization_id, user_id, key_id)
+    return Hold(hold_id, caller, amount_nanos, HoldState(state), create_ns, expire_ns, digest)
 
 
 def price_row(price: Price, sequence: int) -> dict[str, Any]:

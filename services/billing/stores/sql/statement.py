@@ -1,11 +1,10 @@
 """Statements compiled once and run by the driver: SQLAlchemy's way there costs several times the work itself."""
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Dialect, Select, UpdateBase
+from sqlalchemy import Dialect, Insert, Select, UpdateBase
 
 
 class Driver(Protocol):
@@ -21,32 +20,26 @@ class Driver(Protocol):
 
 
 class Statement:
-    """`names`: the parameters of an INSERT, which are its columns."""
+    """`parameters`: the names of its values, in the order in which they are given and stand in the SQL."""
 
     def __init__(
-        self, dialect: Dialect, statement: Select[Any] | UpdateBase, names: Sequence[str] = ()
+        self, dialect: Dialect, statement: Select[Any] | UpdateBase, parameters: Sequence[str] = ()
     ) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=list(names) or None)
+        columns = list(parameters) if isinstance(statement, Insert) else None
+        compiled = statement.compile(dialect=dialect, column_keys=columns)
+        assert list(compiled.positiontup or []) == list(parameters), compiled.positiontup  # noqa: S101 - at start
         self._sql = str(compiled)
-        self._values = _values(compiled.positiontup or [])
-        columns = statement.selected_columns.keys() if isinstance(statement, Select) else []
-        self._make_row: Callable[[Sequence[Any]], Any] = _named(columns)
 
-    def query(self, driver: Driver, values: Mapping[str, Any]) -> list[Any]:
-        """The rows, with the columns' names."""
-        return [self._make_row(row) for row in driver.query(self._sql, self._values(values))]
+    def query(self, driver: Driver, *values: Any) -> Iterable[Sequence[Any]]:
+        return driver.query(self._sql, values)
 
-    def run(self, driver: Driver, rows: Sequence[Mapping[str, Any]]) -> None:
+    def run(self, driver: Driver, rows: Sequence[Sequence[Any]]) -> None:
         """Once for each of `rows`."""
         if rows:
-            driver.run(self._sql, [self._values(row) for row in rows])
+            driver.run(self._sql, rows)
 
 
-def _named(columns: Sequence[str]) -> Any:
-    return namedtuple("Row", columns)._make  # type: ignore[attr-defined] # noqa: PYI024 - names known here only
-
-
-def _values(order: Sequence[str]) -> Any:
-    if len(order) > 1:
-        return itemgetter(*order)
-    return lambda row: tuple(row[name] for name in order)
+def named(columns: Sequence[str], found: Iterable[Sequence[Any]]) -> Iterator[Any]:
+    """The rows, with the columns' names."""
+    row = namedtuple("Row", columns)  # type: ignore[misc] # noqa: PYI024 - names known here only
+    return map(row._make, found)

@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -30,7 +29,10 @@ from services.billing.stores.sql.tables import budget_spending, budgets, holds, 
 
 @dataclass(frozen=True, slots=True)
 class PostingStatements:
-    """Each SELECT has the parameter `wanted`: ids, as `wanted()` writes them. Rows that will change are locked."""
+    """`wanted` of a SELECT are ids, as `wanted()` writes them. Rows that will change are locked.
+
+    Rows are read and written with all columns of their table, in its order, unless the statement says otherwise.
+    """
 
     is_postgresql: bool
     read_revision: Statement
@@ -55,7 +57,7 @@ def posting_statements(connected: Dialect) -> PostingStatements:
     dialect = connected.name
     insert_spent = insert_into(dialect, budget_spending)
     booked = (ledger.c.attempt_id, ledger.c.digest, ledger.c.cost_nanos, ledger.c.price_id, ledger.c.unpriced)
-    period_starts = or_(*(budget_spending.c.period_day == bindparam(period.name) for period in Period))
+    starts: list[ColumnElement[int]] = [bindparam(period.name) for period in Period]
     return PostingStatements(
         is_postgresql=dialect == "postgresql",
         read_revision=Statement(connected, select(revisions.c.definitions)),
@@ -63,6 +65,7 @@ def posting_statements(connected: Dialect) -> PostingStatements:
         read_added_prices=Statement(
             connected,
             select(prices).where(prices.c.source == bindparam("source")).order_by(prices.c.sequence),
+            ["source"],
         ),
         # SQLite ignores FOR UPDATE: its writer is alone.
         read_holds=Statement(
@@ -71,25 +74,32 @@ def posting_statements(connected: Dialect) -> PostingStatements:
             .where(_is_wanted(dialect, holds.c.hold_id))
             .order_by(holds.c.hold_id)
             .with_for_update(),
+            ["wanted"],
         ),
-        read_booked=Statement(connected, select(*booked).where(_is_wanted(dialect, ledger.c.attempt_id))),
+        read_booked=Statement(
+            connected, select(*booked).where(_is_wanted(dialect, ledger.c.attempt_id)), ["wanted"]
+        ),
         read_held=Statement(
             connected,
             select(budgets.c.budget_id, budgets.c.held_nanos)
             .where(_is_wanted(dialect, budgets.c.budget_id))
             .order_by(budgets.c.budget_id)
             .with_for_update(),
+            ["wanted"],
         ),
         read_spent=Statement(
             connected,
-            select(budget_spending).where(_is_wanted(dialect, budget_spending.c.budget_id), period_starts),
+            select(budget_spending).where(
+                _is_wanted(dialect, budget_spending.c.budget_id), budget_spending.c.period_day.in_(starts)
+            ),
+            ["wanted", *(period.name for period in Period)],
         ),
         keep_prices=_insertion(connected, prices, insert_into(dialect, prices).on_conflict_do_nothing()),
         insert_holds=_insertion(connected, holds, insert(holds)),
         end_hold=Statement(
             connected,
             update(holds).where(holds.c.hold_id == bindparam("which")).values(state=bindparam("new_state")),
-            (),
+            ["new_state", "which"],
         ),
         insert_entries=_insertion(connected, ledger, insert(ledger)),
         change_held=Statement(
@@ -97,7 +107,7 @@ def posting_statements(connected: Dialect) -> PostingStatements:
             update(budgets)
             .where(budgets.c.budget_id == bindparam("which"))
             .values(held_nanos=budgets.c.held_nanos + bindparam("change")),
-            (),
+            ["change", "which"],
         ),
         add_spent=_insertion(
             connected,
