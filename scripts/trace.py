@@ -20,13 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("router", "ratelimit", "cache", "billing")
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"  # the W3C specification's own example
 CLIENT_SPAN = "00f067aa0ba902b7"
+BATCH = "headgate.batch."
 WIDTH = 44
 PAGE = """\
 # One request across the four services
 
 A `StreamComplete` that misses the cache, as its spans tell it; the model server is the simulator, which took {upstream} to
 answer. Each line is one span: the service, what it did, when it began after the request's start, and how long it took. The
-bar shows when. The peers' calls are batches: in a busy process one such span serves many requests, and links to each.
+bar shows when. The peers' calls are batches, which travel over one `Exchange` stream per peer: in a busy process one such span
+serves many requests, and links to each.
 
 `make trace` runs the suite, sends the request with a sampled `traceparent`, and writes this page from the spans that the
 services wrote (`HEADGATE_<SERVICE>_TRACE_FILE`; with `HEADGATE_<SERVICE>_OTLP_ENDPOINT` they go to a collector). Attribute
@@ -124,8 +126,7 @@ def render(spans: Sequence[Span]) -> str:
     lines = list(tree(root, children, root.start_ns, end_ns, 0))
     upstream = next(span for span in spans if span.name.startswith("chat "))
     attributes = [
-        f"{span.service:<9} {short(span.name)}\n{described(span)}"
-        for span in (root, *ordered(root, children))
+        f"{span.service:<9} {title(span)}\n{described(span)}" for span in (root, *ordered(root, children))
     ]
     return PAGE.format(
         upstream=milliseconds(upstream.end_ns - upstream.start_ns),
@@ -138,7 +139,7 @@ def tree(span: Span, children: dict[str, list[Span]], zero: int, end: int, depth
     scale = WIDTH / max(1, end - zero)
     left = round((span.start_ns - zero) * scale)
     bar = " " * left + "█" * max(1, round((span.end_ns - span.start_ns) * scale))
-    what = "  " * depth + short(span.name)
+    what = "  " * depth + title(span)
     when = f"{milliseconds(span.start_ns - zero):>9} {milliseconds(span.end_ns - span.start_ns):>9}"
     yield f"{span.service:<9} {what:<34} {when}  {bar}".rstrip()
     for child in children[span.span_id]:
@@ -156,8 +157,10 @@ def described(span: Span) -> str:
     return "\n".join(f"    {name} = {value}" for name, value in shown.items())
 
 
-def short(name: str) -> str:
-    return name.rpartition("/")[2]
+def title(span: Span) -> str:
+    """The method, and of an exchange what it carried: `Exchange settle`."""
+    carried = [name.removeprefix(BATCH) for name in span.attributes if name.startswith(BATCH)]
+    return " ".join([span.name.rpartition("/")[2], *carried])
 
 
 def milliseconds(nanos: int) -> str:

@@ -1,7 +1,7 @@
 """The items of a batch, each judged by itself: one that breaks the contract costs no other its answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -12,28 +12,54 @@ Item = TypeVar("Item", bound=Message)
 Result = TypeVar("Result")
 
 
-async def for_valid_items(
-    batch: Any, act: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]
-) -> list[Result | GatewayError]:
-    """In the order of `batch.requests`: what `act`, called once, made of each valid item, or what is wrong with it.
+class BatchItems(Generic[Item]):
+    """The items of one batch; `valid` are those to act on."""
+
+    __slots__ = ("_broken", "valid")
+
+    def __init__(self, requests: Sequence[Item], broken: Mapping[int, GatewayError]) -> None:
+        self._broken = broken
+        self.valid = (
+            [item for place, item in enumerate(requests) if place not in broken] if broken else requests
+        )
+
+    def in_order(self, results: Sequence[Result]) -> Iterable[Result | GatewayError]:
+        """The results of the valid items, and between them what is wrong with the others."""
+        if not self._broken:
+            return results
+        rest = iter(results)
+        places = range(len(results) + len(self._broken))
+        return [self._broken[place] if place in self._broken else next(rest) for place in places]
+
+
+def batch_items(batch: Any) -> BatchItems[Any]:
+    """Those of `batch.requests`.
 
     :raises InvalidFieldError: the batch itself breaks a rule.
     """
-    broken = _broken_items(batch)
-    valid = [item for place, item in enumerate(batch.requests) if place not in broken]
-    results = iter(await act(valid) if valid else ())
-    return [broken[place] if place in broken else next(results) for place in range(len(batch.requests))]
-
-
-def _broken_items(batch: Any) -> dict[int, GatewayError]:
     # The whole is checked at once, for it costs a third of as many single checks; these only name the culprit.
     whole = _violation(batch)
     if whole is None:
-        return {}
+        return BatchItems(batch.requests, {})
     if any("[" not in violation.field for violation in whole.field_violations):
         raise whole
     violations = ((place, _violation(item)) for place, item in enumerate(batch.requests))
-    return {place: violation for place, violation in violations if violation is not None}
+    return BatchItems(
+        batch.requests, {place: violation for place, violation in violations if violation is not None}
+    )
+
+
+def exchanged_items(request: Any, *batches: str) -> list[BatchItems[Any]]:
+    """Those of each of these batches of an exchange, all checked in one pass; of an absent batch none.
+
+    :raises InvalidFieldError: a batch itself breaks a rule.
+    """
+    if _violation(request) is None:
+        return [BatchItems(getattr(request, batch).requests, {}) for batch in batches]
+    return [
+        batch_items(getattr(request, batch)) if request.HasField(batch) else BatchItems((), {})
+        for batch in batches
+    ]
 
 
 def _violation(message: Message) -> InvalidFieldError | None:

@@ -66,6 +66,15 @@ class Boundary:
         name = full_name.lstrip("/")
         return Method(name, self._telemetry.rpc.method(name), trusted=trusted)
 
+    async def refusal(self, context: Any) -> GatewayError | None:
+        """Why the caller of a stream is not let in, so that nothing which it sends is parsed; None when it is."""
+        if self._authenticate is not None:
+            try:
+                await self._authenticate(dict(context.invocation_metadata() or ()))
+            except GatewayError as error:
+                return error
+        return None
+
     async def serve(
         self,
         method: Method,

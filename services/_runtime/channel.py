@@ -35,7 +35,8 @@ def open_channel(
 
     With `tls_ca_file` it is TLS; certificate and key are the client's own, where the peer asks for them.
     """
-    target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
+    has_scheme = "://" in address or address.startswith(("unix:", "ipv4:", "ipv6:"))
+    target = address if has_scheme else f"dns:///{address}"
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", 0),

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
+from opentelemetry.trace import Span
 
-from services._runtime import context
+from services._runtime import context, semconv
 from services._runtime.boundary import REQUEST_ID_KEY
 from services._runtime.tracing import LINKS_KEY, TRACEPARENT_KEY, render_links
 
@@ -42,25 +43,24 @@ class Exchange:
         :raises grpc.aio.AioRpcError: the peer's status, UNAVAILABLE when it can't be reached or went away meanwhile, or
             DEADLINE_EXCEEDED.
         """
-        stream = self._stream or self._begin()
+        stream = self._stream
+        if stream is None or stream.done():
+            # One that ended between two calls owes nothing: its end is no failure of this one.
+            stream = self._begin()
         self._is_used = True
         try:
             async with asyncio.timeout(timeout):
-                await stream.write(request)
+                await _write(stream, request)
                 answer = await stream.read()
         except TimeoutError:
             self._give_up(stream)
             raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer in {timeout:.3f} s") from None
-        except asyncio.InvalidStateError:
-            # gRPC's word for a stream that had ended before.
-            self._give_up(stream)
-            raise await _ended(stream) from None
         except BaseException:
             self._give_up(stream)
             raise
         if answer is grpc.aio.EOF:
             self._give_up(stream)
-            raise await _ended(stream)
+            raise _error(grpc.StatusCode.UNAVAILABLE, "the peer ended the stream before it answered")
         self._is_used = False
         if self._is_old:
             self._renew(stream)
@@ -91,22 +91,32 @@ class Exchange:
         stream.cancel()
 
 
+async def _write(stream: Any, request: Any) -> None:
+    try:
+        await stream.write(request)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.INTERNAL:
+            raise
+        raise await _reason(stream) from None
+
+
+async def _reason(stream: Any) -> grpc.aio.AioRpcError:
+    """Why a write failed. gRPC calls each such failure INTERNAL, even over the status of a peer that went away.
+
+    What it finds wrong with the message itself it says one turn of the loop later.
+    """
+    await asyncio.sleep(0)
+    if (code := await stream.code()) is grpc.StatusCode.INTERNAL:
+        return _error(grpc.StatusCode.UNAVAILABLE, "the peer went away before it was asked")
+    return _error(code, await stream.details())
+
+
 async def _end(stream: Any) -> None:
     try:
         await stream.done_writing()
         await stream.read()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+    except (grpc.aio.AioRpcError, grpc.aio.InternalError):
         return  # it had ended already
-
-
-async def _ended(stream: Any) -> grpc.aio.AioRpcError:
-    """Why a stream ended that owed an answer."""
-    code = await stream.code()
-    if code is grpc.StatusCode.OK or stream.cancelled():
-        return _error(grpc.StatusCode.UNAVAILABLE, "the peer ended the stream before it answered")
-    return grpc.aio.AioRpcError(
-        code, grpc.aio.Metadata(), await stream.trailing_metadata(), await stream.details()
-    )
 
 
 def _error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
@@ -124,6 +134,13 @@ def describe(said: Any) -> None:
 def metadata_of(said: Any) -> dict[str, str]:
     """A BatchContext as the metadata of a call."""
     return dict(_pairs(said))
+
+
+def tell_batches(span: Span, request: Any) -> None:
+    """Into the span of a request: how many calls are in each of its batches."""
+    for field, batch in request.ListFields():
+        if hasattr(batch, "requests"):
+            span.set_attribute(f"{semconv.BATCH_SIZE}.{field.name}", len(batch.requests))
 
 
 def _pairs(said: Any) -> Iterator[tuple[str, str]]:

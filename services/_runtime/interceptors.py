@@ -8,7 +8,7 @@ import grpc
 
 from services._runtime.boundary import Boundary, Call
 from services._runtime.errors import GatewayError
-from services._runtime.exchange import metadata_of
+from services._runtime.exchange import metadata_of, tell_batches
 from services._runtime.validation import decode, encode, validate
 
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
@@ -93,14 +93,17 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         return make(wrapped, request_deserializer=_deserializer(handler))
 
     def _exchange(self, handler: Any, method: Any) -> Any:
-        serve, behaviour = self._boundary.serve, handler.stream_stream
+        serve, behaviour, refusal = self._boundary.serve, handler.stream_stream, self._boundary.refusal
         deserialize, serialize = handler.request_deserializer, handler.response_serializer
         max_bytes = self._max_message_bytes
 
-        async def respond(request: Any, call: Call) -> bytes:
+        async def respond(request: Any, call: Call) -> None:
             if isinstance(request, GatewayError):
                 raise request
-            return encode(serialize, await behaviour(request, call.context), max_bytes)
+            if call.span is not None:
+                tell_batches(call.span, request)
+            answer = encode(serialize, await behaviour(request, call.context), max_bytes)
+            await call.context.write(answer)
 
         def read(raw: bytes) -> Any:
             # What can't be read is an error of the call, and a call begins with what its request says of itself.
@@ -110,10 +113,11 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
                 return error
 
         async def wrapped(_requests: Any, context: Any) -> None:
+            refused = await refusal(context)
             while (raw := await context.read()) is not grpc.aio.EOF:
-                request = read(raw)
+                request = refused or read(raw)
                 said = {} if isinstance(request, GatewayError) else metadata_of(request.context)
-                await context.write(await serve(method, request, context, respond, said))
+                await serve(method, request, context, respond, said)
 
         return grpc.stream_stream_rpc_method_handler(wrapped)
 

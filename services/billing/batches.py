@@ -1,7 +1,7 @@
 """Batches whose items fail by themselves: what can't be read is answered in its place, the rest goes on together."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -15,16 +15,17 @@ _R = TypeVar("_R")
 
 async def post_readable(
     batch: Message,
-    items: Sequence[_M],
-    read: Callable[[_M], _O],
+    parts: Iterable[tuple[Sequence[Any], Callable[[Any], _O]]],
     post: Callable[[Sequence[_O]], Awaitable[Sequence[_R]]],
 ) -> list[_R | GatewayError]:
     """In order: what `post`, called once, made of each item that can be read, or what is wrong with it.
 
+    `parts`: items of `batch`, with what reads them.
+
     :raises InvalidFieldError: the batch itself breaks a rule.
     """
     checked = _is_valid(batch)
-    readable = [_readable(item, read, checked=checked) for item in items]
+    readable = [_readable(item, read, checked=checked) for items, read in parts for item in items]
     operations = [each for each in readable if not isinstance(each, GatewayError)]
     results = iter(await post(operations) if operations else ())
     return [each if isinstance(each, GatewayError) else next(results) for each in readable]

@@ -2,14 +2,14 @@
 
 # ruff: noqa: N802, ARG002 - the methods are named and called as the contract has them
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1 import usage_pb2
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceServicer
 from services.billing.batches import post_readable
-from services.billing.books import Authorized, Capture, Captured, Voided
+from services.billing.books import Authorized, Capture, Captured, Operation, Voided
 from services.billing.errors import NotInThisVersionError
 from services.billing.paging import page_size, read_token, write_token
 from services.billing.posting_messages import (
@@ -65,23 +65,27 @@ class BillingServicer(BillingServiceServicer):
     async def BatchAuthorize(
         self, request: pb.BatchAuthorizeRequest, context: Any
     ) -> pb.BatchAuthorizeResponse:
-        results = await post_readable(request, request.requests, read_authorize, self._ledger.post)
+        results = await post_readable(request, [(request.requests, read_authorize)], self._ledger.post)
         return pb.BatchAuthorizeResponse(results=map(authorize_result, results))
 
     async def BatchCapture(self, request: pb.BatchCaptureRequest, context: Any) -> pb.BatchCaptureResponse:
-        results = await post_readable(request, request.requests, read_capture, self._ledger.post)
+        results = await post_readable(request, [(request.requests, read_capture)], self._ledger.post)
         return pb.BatchCaptureResponse(results=map(capture_result, results))
 
     async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
+        captures, authorizations = request.capture.requests, request.authorize.requests
+        parts: list[tuple[Sequence[Any], Callable[[Any], Operation]]]
+        parts = [(captures, read_capture), (authorizations, read_authorize)]
+        results = await post_readable(request, parts, self._ledger.post)
         response = pb.ExchangeResponse()
-        if request.HasField("capture"):
-            response.capture.CopyFrom(await self.BatchCapture(request.capture, context))
-        if request.HasField("authorize"):
-            response.authorize.CopyFrom(await self.BatchAuthorize(request.authorize, context))
+        if captures:
+            response.capture.results.extend(map(capture_result, results[: len(captures)]))
+        if authorizations:
+            response.authorize.results.extend(map(authorize_result, results[len(captures) :]))
         return response
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Any) -> pb.RecordUsageResponse:
-        results = await post_readable(request, request.records, _read_recording, self._ledger.post)
+        results = await post_readable(request, [(request.records, _read_recording)], self._ledger.post)
         return pb.RecordUsageResponse(results=map(record_result, results))
 
     async def QueryUsage(self, request: pb.QueryUsageRequest, context: Any) -> pb.QueryUsageResponse:

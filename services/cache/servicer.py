@@ -2,12 +2,12 @@
 
 # ruff: noqa: N802, ARG002 - the methods are named and called as the contract has them
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from headgate.cache.v1 import cache_service_pb2 as pb
 from headgate.cache.v1.cache_service_pb2_grpc import CacheServiceServicer
-from services._runtime.batch_items import for_valid_items
+from services._runtime.batch_items import batch_items, exchanged_items
 from services._runtime.errors import GatewayError
 from services._runtime.status import to_status
 from services.cache.cache import AnswerCache, Finding
@@ -32,9 +32,8 @@ class CacheServicer(CacheServiceServicer):
         return from_finding(_raised(finding), pb.LookupResponse())
 
     async def BatchLookup(self, request: pb.BatchLookupRequest, context: Any) -> pb.BatchLookupResponse:
-        response = pb.BatchLookupResponse()
-        for finding in await for_valid_items(request, self._lookup):
-            _fill(response.results.add(), finding)
+        items, response = batch_items(request), pb.BatchLookupResponse()
+        _add_findings(items.in_order(await self._lookup(items.valid)), response.results)
         return response
 
     async def Store(self, request: pb.StoreRequest, context: Any) -> pb.StoreResponse:
@@ -42,15 +41,17 @@ class CacheServicer(CacheServiceServicer):
         return pb.StoreResponse(stored=kept)
 
     async def BatchStore(self, request: pb.BatchStoreRequest, context: Any) -> pb.BatchStoreResponse:
-        kept = await for_valid_items(request, self._store)
-        return pb.BatchStoreResponse(results=map(_store_result, kept))
+        items, response = batch_items(request), pb.BatchStoreResponse()
+        _add_stored(items.in_order(await self._store(items.valid)), response.results)
+        return response
 
     async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
+        kept, asked = exchanged_items(request, "store", "lookup")
         response = pb.ExchangeResponse()
         if request.HasField("store"):
-            response.store.CopyFrom(await self.BatchStore(request.store, context))
+            _add_stored(kept.in_order(await self._store(kept.valid)), response.store.results)
         if request.HasField("lookup"):
-            response.lookup.CopyFrom(await self.BatchLookup(request.lookup, context))
+            _add_findings(asked.in_order(await self._lookup(asked.valid)), response.lookup.results)
         return response
 
     async def AcquireFill(self, request: pb.AcquireFillRequest, context: Any) -> pb.AcquireFillResponse:
@@ -86,14 +87,19 @@ def _raised(finding: Finding | GatewayError) -> Finding:
     return finding
 
 
-def _fill(result: pb.LookupResult, finding: Finding | GatewayError) -> None:
-    if isinstance(finding, GatewayError):
-        result.error.CopyFrom(to_status(finding, _DOMAIN))
-    else:
-        from_finding(finding, result.response)
+def _add_findings(findings: Iterable[Finding | GatewayError], results: Any) -> None:
+    for finding in findings:
+        result = results.add()
+        if isinstance(finding, GatewayError):
+            result.error.CopyFrom(to_status(finding, _DOMAIN))
+        else:
+            from_finding(finding, result.response)
 
 
-def _store_result(kept: bool | GatewayError) -> pb.StoreResult:
-    if isinstance(kept, GatewayError):
-        return pb.StoreResult(error=to_status(kept, _DOMAIN))
-    return pb.StoreResult(response=pb.StoreResponse(stored=kept))
+def _add_stored(outcomes: Iterable[bool | GatewayError], results: Any) -> None:
+    for outcome in outcomes:
+        result = results.add()
+        if isinstance(outcome, GatewayError):
+            result.error.CopyFrom(to_status(outcome, _DOMAIN))
+        else:
+            result.response.stored = outcome

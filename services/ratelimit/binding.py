@@ -18,6 +18,7 @@ _SHARED_TAG = "*"
 _WITHIN_ORGANIZATION = frozenset({Dimension.ORGANIZATION, Dimension.USER, Dimension.KEY})
 _CACHED_REQUESTS = 10_000
 
+_NO_LABELS: frozenset[tuple[str, str]] = frozenset()
 _Request = tuple[Caller, str, frozenset[tuple[str, str]]]
 
 
@@ -58,10 +59,13 @@ class LimitTable:
         self._compiled = tuple(_Compiled(limit) for limit in self.limits)
         self._labels = {name for limit in self.limits for name in limit.selector.labels}
         self._bound: dict[_Request, tuple[Bucket, ...]] = {}
+        self._bindable: dict[Caller, bool] = {}
 
     def bind(self, caller: Caller, model: str, labels: Mapping[str, str]) -> tuple[Bucket, ...]:
         """One bucket per limit that binds, ordered by limit id."""
-        told = frozenset((name, labels[name]) for name in self._labels if name in labels)
+        told = _NO_LABELS
+        if self._labels:
+            told = frozenset((name, labels[name]) for name in self._labels if name in labels)
         request = (caller, model, told)
         bound = self._bound.get(request)
         if bound is None:
@@ -85,7 +89,13 @@ class LimitTable:
 
     def may_bind(self, caller: Caller) -> bool:
         """False when no request of the caller is bound by any limit."""
-        return any(limit.selector.may_match(caller) for limit in self.limits)
+        bindable = self._bindable.get(caller)
+        if bindable is None:
+            if len(self._bindable) >= _CACHED_REQUESTS:
+                self._bindable.clear()
+            bindable = any(limit.selector.may_match(caller) for limit in self.limits)
+            self._bindable[caller] = bindable
+        return bindable
 
 
 def escaped(value: str) -> str:

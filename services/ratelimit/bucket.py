@@ -1,7 +1,8 @@
 """The bucket of one limit that a request falls into, and how such a bucket stands."""
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from services.ratelimit.limit import Limit, Metric, SlidingWindow, TokenBucket
 
@@ -13,8 +14,7 @@ class Kind(IntEnum):
     SLIDING_WINDOW = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True, gc=False):
     """How a bucket counts over time.
 
     A token bucket gains `amount` in `interval_us`. Of a sliding window `amount` is the window's length and
@@ -26,8 +26,7 @@ class Shape:
     interval_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True, gc=False):
     """One limit's bucket for one request."""
 
     key: str
@@ -38,8 +37,7 @@ class Bucket:
     shadow: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True, gc=False):
     """How one bucket stands after a decision.
 
     `remaining` is what could be taken now, never negative. `exceeded`: the request did not fit. `fits_after_us` is then

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from msgspec import Struct
+
 SLOTS_PER_WINDOW = 60
 
 
@@ -85,8 +87,7 @@ class SlidingWindow:
 Algorithm = TokenBucket | SlidingWindow
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, gc=False):
     """Who asks: an organisation's user through one of the user's keys. Empty: none."""
 
     organization_id: str

@@ -1,7 +1,9 @@
 """What the service does with a request: bind, decide in the store, and say why when there is no room."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TypeVar
+
+from msgspec import Struct
 
 from services._runtime.errors import QuotaViolation
 from services.ratelimit.book import LimitBook
@@ -11,11 +13,11 @@ from services.ratelimit.limit import Amounts, Caller
 from services.ratelimit.metrics import LimiterMetrics
 from services.ratelimit.store import BucketStore, Decision, Reservation, Resolution
 
+T = TypeVar("T")
 _UNBOUND = Decision(admitted=True, standings=())
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, gc=False):
     """A request for room. `ttl_us` None: the service's default."""
 
     reservation_id: str
@@ -24,6 +26,11 @@ class Request:
     labels: Mapping[str, str]
     amounts: Amounts
     ttl_us: int | None
+
+
+Ended = tuple[Caller, str, Amounts]
+"""Whose reservation ended, its id, and what was really used."""
+Outcome = tuple[Standing, ...] | RateLimitedError
 
 
 class Limiter:
@@ -41,11 +48,27 @@ class Limiter:
         self._metrics = metrics
         self._default_ttl_us = default_ttl_us
 
-    async def reserve(self, requests: Sequence[Request]) -> list[tuple[Standing, ...] | RateLimitedError]:
+    async def reserve(self, requests: Sequence[Request]) -> list[Outcome]:
         """For each request how its limits stand after it, or why it was refused."""
+        return (await self.exchange((), requests))[1]
+
+    async def settle(self, ended: Sequence[Ended]) -> list[bool]:
+        """True where the reservation is settled, by this call or an earlier one."""
+        return (await self.exchange(ended, ()))[0]
+
+    async def exchange(
+        self, ended: Sequence[Ended], requests: Sequence[Request]
+    ) -> tuple[list[bool], list[Outcome]]:
+        """Settle, then reserve."""
         table = self._book.table
+        bindable = [table.may_bind(caller) for caller, _, _ in ended]
+        resolutions = [
+            Resolution(caller.organization_id, reservation_id, used)
+            for (caller, reservation_id, used), may_bind in zip(ended, bindable, strict=True)
+            if may_bind
+        ]
         bound = [table.bind(request.caller, request.model, request.labels) for request in requests]
-        asked = [
+        reservations = [
             Reservation(
                 request.caller.organization_id,
                 request.reservation_id,
@@ -56,27 +79,14 @@ class Limiter:
             for request, buckets in zip(requests, bound, strict=True)
             if buckets
         ]
-        with self._metrics.store_errors():
-            decided = iter(await self._store.reserve(asked) if asked else ())
-        decisions = [next(decided) if buckets else _UNBOUND for buckets in bound]
-        self._metrics.decided(decisions)
-        return [
+        settled, decided = await self._decide(resolutions, reservations)
+        decisions = _spread(decided, bound, _UNBOUND)
+        if decisions:
+            self._metrics.decided(decisions)
+        return _spread(settled, bindable, True), [
             decision.standings if decision.admitted else refusal(decision.standings, request.amounts)
             for request, decision in zip(requests, decisions, strict=True)
         ]
-
-    async def settle(self, ended: Sequence[tuple[Caller, str, Amounts]]) -> list[bool]:
-        """True where the reservation is settled, by this call or an earlier one."""
-        table = self._book.table
-        bindable = [table.may_bind(caller) for caller, _, _ in ended]
-        asked = [
-            Resolution(caller.organization_id, reservation_id, used)
-            for (caller, reservation_id, used), may_bind in zip(ended, bindable, strict=True)
-            if may_bind
-        ]
-        with self._metrics.store_errors():
-            settled = iter(await self._store.settle(asked) if asked else ())
-        return [next(settled) if may_bind else True for may_bind in bindable]
 
     async def release(self, caller: Caller, reservation_id: str) -> bool:
         if not self._book.table.may_bind(caller):
@@ -99,6 +109,22 @@ class Limiter:
             return ()
         with self._metrics.store_errors():
             return await self._store.peek(buckets)
+
+    async def _decide(
+        self, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]
+    ) -> tuple[list[bool], list[Decision]]:
+        if not resolutions and not reservations:
+            return [], []
+        with self._metrics.store_errors():
+            return await self._store.exchange(resolutions, reservations)
+
+
+def _spread(answers: list[T], asked: Sequence[object], otherwise: T) -> list[T]:
+    """An answer for each that was asked, in order; for the others `otherwise`."""
+    if len(answers) == len(asked):
+        return answers
+    rest = iter(answers)
+    return [next(rest) if each else otherwise for each in asked]
 
 
 def refusal(standings: Sequence[Standing], amounts: Amounts) -> RateLimitedError:

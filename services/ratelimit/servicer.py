@@ -2,22 +2,22 @@
 
 # ruff: noqa: N802, ARG002 - the methods are named and called as the contract has them
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceServicer
-from services._runtime.batch_items import for_valid_items
+from services._runtime.batch_items import batch_items, exchanged_items
 from services._runtime.errors import GatewayError
 from services._runtime.status import to_status
 from services.ratelimit.book import LimitBook
 from services.ratelimit.bucket import Standing
 from services.ratelimit.limiter import Limiter
 from services.ratelimit.translation import (
+    add_standings,
     from_limit,
-    from_standing,
     to_caller,
     to_limit,
     to_request,
@@ -42,27 +42,35 @@ class RateLimitServicer(RateLimitServiceServicer):
         self._clock_ns = clock_ns
 
     async def Reserve(self, request: pb.ReserveRequest, context: Any) -> pb.ReserveResponse:
-        (outcome,) = await self._reserve([request])
-        return _response(_raised(outcome))
+        (outcome,) = await self._limiter.reserve([to_request(request)])
+        response = pb.ReserveResponse()
+        add_standings(_raised(outcome), response.statuses)
+        return response
 
     async def BatchReserve(self, request: pb.BatchReserveRequest, context: Any) -> pb.BatchReserveResponse:
-        outcomes = await for_valid_items(request, self._reserve)
-        return pb.BatchReserveResponse(results=map(_reserve_result, outcomes))
+        items, response = batch_items(request), pb.BatchReserveResponse()
+        outcomes = await self._limiter.reserve([to_request(item) for item in items.valid])
+        _add_reserved(items.in_order(outcomes), response.results)
+        return response
 
     async def Settle(self, request: pb.SettleRequest, context: Any) -> pb.SettleResponse:
-        (settled,) = await self._settle([request])
+        (settled,) = await self._limiter.settle([to_settlement(request)])
         return pb.SettleResponse(settled=settled)
 
     async def BatchSettle(self, request: pb.BatchSettleRequest, context: Any) -> pb.BatchSettleResponse:
-        outcomes = await for_valid_items(request, self._settle)
-        return pb.BatchSettleResponse(results=map(_settle_result, outcomes))
+        items, response = batch_items(request), pb.BatchSettleResponse()
+        settled = await self._limiter.settle([to_settlement(item) for item in items.valid])
+        _add_settled(items.in_order(settled), response.results)
+        return response
 
     async def Exchange(self, request: pb.ExchangeRequest, context: Any) -> pb.ExchangeResponse:  # type: ignore[override]
+        ended, asked = exchanged_items(request, "settle", "reserve")
+        settled, outcomes = await self._limiter.exchange(
+            [to_settlement(item) for item in ended.valid], [to_request(item) for item in asked.valid]
+        )
         response = pb.ExchangeResponse()
-        if request.HasField("settle"):
-            response.settle.CopyFrom(await self.BatchSettle(request.settle, context))
-        if request.HasField("reserve"):
-            response.reserve.CopyFrom(await self.BatchReserve(request.reserve, context))
+        _add_settled(ended.in_order(settled), response.settle.results)
+        _add_reserved(asked.in_order(outcomes), response.reserve.results)
         return response
 
     async def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseResponse:
@@ -72,14 +80,15 @@ class RateLimitServicer(RateLimitServiceServicer):
     async def Renew(self, request: pb.RenewRequest, context: Any) -> pb.RenewResponse:
         ttl_us = to_us(request.ttl)
         await self._limiter.renew(to_caller(request.caller), request.reservation_id, ttl_us)
-        expire_time = Timestamp()
-        expire_time.FromNanoseconds(self._clock_ns() + ttl_us * 1000)
-        return pb.RenewResponse(expire_time=expire_time)
+        seconds, nanos = divmod(self._clock_ns() + ttl_us * 1000, 1_000_000_000)
+        return pb.RenewResponse(expire_time=Timestamp(seconds=seconds, nanos=nanos))
 
     async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekResponse:
         caller = to_caller(request.caller)
         standings = await self._limiter.peek(caller, request.model, request.labels)
-        return pb.PeekResponse(statuses=map(from_standing, standings))
+        response = pb.PeekResponse()
+        add_standings(standings, response.statuses)
+        return response
 
     async def SetLimit(self, request: pb.SetLimitRequest, context: Any) -> pb.SetLimitResponse:
         limit = await self._book.put(to_limit(request.limit))
@@ -96,12 +105,6 @@ class RateLimitServicer(RateLimitServiceServicer):
         await self._book.delete(request.limit_id, request.etag)
         return pb.DeleteLimitResponse()
 
-    async def _reserve(self, requests: Sequence[pb.ReserveRequest]) -> Sequence[_Outcome]:
-        return await self._limiter.reserve([to_request(request) for request in requests])
-
-    async def _settle(self, requests: Sequence[pb.SettleRequest]) -> Sequence[bool]:
-        return await self._limiter.settle([to_settlement(request) for request in requests])
-
 
 def _raised(outcome: _Outcome) -> tuple[Standing, ...]:
     if isinstance(outcome, GatewayError):
@@ -109,17 +112,21 @@ def _raised(outcome: _Outcome) -> tuple[Standing, ...]:
     return outcome
 
 
-def _response(standings: Sequence[Standing]) -> pb.ReserveResponse:
-    return pb.ReserveResponse(statuses=map(from_standing, standings))
+def _add_reserved(outcomes: Iterable[_Outcome], results: Any) -> None:
+    for outcome in outcomes:
+        result = results.add()
+        if isinstance(outcome, GatewayError):
+            result.error.CopyFrom(to_status(outcome, _DOMAIN))
+        elif outcome:
+            add_standings(outcome, result.response.statuses)
+        else:
+            result.response.SetInParent()
 
 
-def _reserve_result(outcome: _Outcome) -> pb.ReserveResult:
-    if isinstance(outcome, GatewayError):
-        return pb.ReserveResult(error=to_status(outcome, _DOMAIN))
-    return pb.ReserveResult(response=_response(outcome))
-
-
-def _settle_result(outcome: bool | GatewayError) -> pb.SettleResult:
-    if isinstance(outcome, GatewayError):
-        return pb.SettleResult(error=to_status(outcome, _DOMAIN))
-    return pb.SettleResult(response=pb.SettleResponse(settled=outcome))
+def _add_settled(outcomes: Iterable[bool | GatewayError], results: Any) -> None:
+    for outcome in outcomes:
+        result = results.add()
+        if isinstance(outcome, GatewayError):
+            result.error.CopyFrom(to_status(outcome, _DOMAIN))
+        else:
+            result.response.settled = outcome

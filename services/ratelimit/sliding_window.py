@@ -14,9 +14,10 @@ MAX_COUNT = 4 * 10**15
 class Slots:
     """The state of one sliding window."""
 
-    __slots__ = ("slot_us", "slots", "time_us", "total", "window_us")
+    __slots__ = ("shape", "slot_us", "slots", "time_us", "total", "window_us")
 
     def __init__(self, shape: Shape, now_us: int) -> None:
+        self.shape = shape
         self.window_us = shape.amount
         self.slot_us = shape.interval_us
         self.time_us = now_us
@@ -29,15 +30,18 @@ class Slots:
         return self.total
 
     def advance(self, now_us: int) -> None:
-        self.time_us = max(self.time_us, now_us)
+        if now_us <= self.time_us:
+            return
+        self.time_us = now_us
         while self.slots:
             oldest = next(iter(self.slots))
-            if self._leaves_at(oldest) > self.time_us:
+            if self._leaves_at(oldest) > now_us:
                 return
             self.total -= self.slots.pop(oldest)
 
     def reshape(self, shape: Shape) -> None:
         """A window of another length is another bucket; only its maximum can change, and that is not kept here."""
+        self.shape = shape
 
     def fits(self, amount: int, capacity: int) -> bool:
         return self.total + amount <= capacity

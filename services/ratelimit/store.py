@@ -1,15 +1,15 @@
 """The ports: where buckets and reservations are counted, and where the API's limits are kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from services.ratelimit.bucket import Bucket, Standing
 from services.ratelimit.limit import Amounts, Limit
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True, gc=False):
     """A request for room in every one of `buckets`, each of another limit."""
 
     organization_id: str
@@ -19,16 +19,14 @@ class Reservation:
     ttl_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     """`admitted`: room was taken in all buckets; else in none. Standings are in the order of the buckets."""
 
     admitted: bool
     standings: tuple[Standing, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True, gc=False):
     """The end of a reservation with what was really used."""
 
     organization_id: str
@@ -59,6 +57,11 @@ class BucketStore(Protocol):
         What was too much goes back to the time from which it was taken; what is missing is taken now, even when it
         does not fit. True: it is settled, by this call or before. False: unknown, expired, or released.
         """
+
+    async def exchange(
+        self, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]
+    ) -> tuple[list[bool], list[Decision]]:
+        """Settle, then reserve, in one round trip."""
 
     async def release(self, organization_id: str, reservation_id: str) -> bool:
         """Settle with nothing. True: it is released, by this call or before. False: unknown, expired, or settled."""

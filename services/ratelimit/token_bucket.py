@@ -24,9 +24,10 @@ MAX_FILL = 4 * 10**15
 class Fill:
     """The state of one token bucket."""
 
-    __slots__ = ("amount", "interval_us", "lows", "scaled", "stamp", "time_us")
+    __slots__ = ("amount", "interval_us", "lows", "scaled", "shape", "stamp", "time_us")
 
     def __init__(self, shape: Shape, now_us: int) -> None:
+        self.shape = shape
         self.amount = shape.amount
         self.interval_us = shape.interval_us
         self.time_us = now_us
@@ -37,11 +38,12 @@ class Fill:
     @property
     def units(self) -> int:
         """What can't be taken, in whole units."""
-        return self._whole(self.scaled)
+        return -(-self.scaled // self.interval_us)
 
     def advance(self, now_us: int) -> None:
         if now_us > self.time_us:
-            self.scaled = max(0, self.scaled - (now_us - self.time_us) * self.amount)
+            if self.scaled:
+                self.scaled = max(0, self.scaled - (now_us - self.time_us) * self.amount)
             self.time_us = now_us
 
     def reshape(self, shape: Shape) -> None:
@@ -51,31 +53,35 @@ class Fill:
             self.lows = [(stamp, fill // self.interval_us * shape.interval_us) for stamp, fill in self.lows]
             self.interval_us = shape.interval_us
         self.amount = shape.amount
+        self.shape = shape
 
     def fits(self, amount: int, capacity: int) -> bool:
-        return self.units + amount <= capacity
+        return -(-self.scaled // self.interval_us) + amount <= capacity
 
     def fits_after_us(self, amount: int, capacity: int) -> int | None:
         return fits_after_us(self.scaled, self.amount, self.interval_us, amount, capacity)
 
     def reset_after_us(self) -> int:
-        return reset_after_us(self.scaled, self.amount)
+        return reset_after_us(self.scaled, self.amount) if self.scaled else 0
 
     def take(self, amount: int) -> int:
         """Take, whether it fits or not; the stamp that names this take to `give_back`."""
-        self.stamp = max(self.stamp + 1, self.time_us)
-        while self.lows and self.lows[-1][1] >= self.scaled:
-            self.lows.pop()
-        self.lows.append((self.stamp, self.scaled))
-        if len(self.lows) > MAX_LOWS:
+        stamp = self.stamp = self.time_us if self.time_us > self.stamp else self.stamp + 1
+        scaled, lows = self.scaled, self.lows
+        while lows and lows[-1][1] >= scaled:
+            lows.pop()
+        lows.append((stamp, scaled))
+        if len(lows) > MAX_LOWS:
             self._merge_nearest_lows()
-        self.scaled = min(self.scaled + amount * self.interval_us, MAX_FILL * self.interval_us)
-        return self.stamp
+        self.scaled = min(scaled + amount * self.interval_us, MAX_FILL * self.interval_us)
+        return stamp
 
     def give_back(self, amount: int, stamp: int) -> None:
         """Stand as if the take of that stamp had been smaller by `amount`."""
         lowest = next((fill for taken, fill in self.lows if taken > stamp), self.scaled)
         refund = min(amount * self.interval_us, lowest, self.scaled)
+        if not refund:
+            return
         self.scaled -= refund
         lowered: list[tuple[int, int]] = []
         for taken, fill in reversed(self.lows):

@@ -1,6 +1,6 @@
 """Between the contract's messages and the domain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -24,7 +24,7 @@ from services.ratelimit.limit import (
     TokenBucket,
     amounts,
 )
-from services.ratelimit.limiter import Request
+from services.ratelimit.limiter import Ended, Request
 
 _LATER: dict[str, Callable[[limit_pb2.Limit], bool]] = {
     "limit.calendar_window": lambda limit: limit.HasField("calendar_window"),
@@ -55,7 +55,7 @@ def to_request(message: pb.ReserveRequest) -> Request:
     )
 
 
-def to_settlement(message: pb.SettleRequest) -> tuple[Caller, str, Amounts]:
+def to_settlement(message: pb.SettleRequest) -> Ended:
     return to_caller(message.caller), message.reservation_id, to_amounts(message.amounts)
 
 
@@ -64,21 +64,25 @@ def to_us(duration: Duration) -> int:
     return duration.seconds * 1_000_000 - (-duration.nanos // 1000)
 
 
-def from_us(microseconds: int) -> Duration:
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return Duration(seconds=seconds, nanos=rest * 1000)
+def from_us(microseconds: int, duration: Duration) -> Duration:
+    duration.seconds = microseconds // 1_000_000
+    duration.nanos = microseconds % 1_000_000 * 1000
+    return duration
 
 
-def from_standing(standing: Standing) -> pb.LimitStatus:
-    return pb.LimitStatus(
-        limit_id=standing.limit_id,
-        metric=int(standing.metric),  # type: ignore[arg-type] # the domain has the contract's numbers
-        limit=standing.capacity,
-        remaining=standing.remaining,
-        reset_after=from_us(standing.reset_after_us),
-        shadow=standing.shadow,
-        exceeded=standing.exceeded,
-    )
+def add_standings(standings: Iterable[Standing], statuses: Any) -> None:
+    """Filled in their place: a third of what making messages and copying them costs."""
+    for standing in standings:
+        status = statuses.add()
+        status.limit_id = standing.limit_id
+        status.metric = standing.metric
+        status.limit = standing.capacity
+        status.remaining = standing.remaining
+        from_us(standing.reset_after_us, status.reset_after)
+        if standing.shadow:
+            status.shadow = True
+        if standing.exceeded:
+            status.exceeded = True
 
 
 def to_limit(message: limit_pb2.Limit) -> Limit:
@@ -109,7 +113,7 @@ def from_limit(limit: Limit) -> limit_pb2.Limit:
     message = limit_pb2.Limit(
         limit_id=limit.limit_id,
         per=[int(dimension) for dimension in limit.per],  # type: ignore[misc] # as above
-        metric=int(limit.metric),  # type: ignore[arg-type] # as above
+        metric=int(limit.metric),  # type: ignore[arg-type] # the domain has the contract's numbers
         shadow=limit.shadow,
         store_loss_policy=int(limit.store_loss_policy),  # type: ignore[arg-type] # as above
         source=int(limit.source),  # type: ignore[arg-type] # as above
@@ -127,11 +131,11 @@ def from_limit(limit: Limit) -> limit_pb2.Limit:
         )
     match limit.algorithm:
         case TokenBucket(refill_amount, refill_interval_us, burst):
-            interval = from_us(refill_interval_us)
+            interval = from_us(refill_interval_us, Duration())
             bucket = limit_pb2.TokenBucket(refill_amount=refill_amount, refill_interval=interval, burst=burst)
             message.token_bucket.CopyFrom(bucket)
         case SlidingWindow(maximum, window_us):
-            window = limit_pb2.SlidingWindow(maximum=maximum, window=from_us(window_us))
+            window = limit_pb2.SlidingWindow(maximum=maximum, window=from_us(window_us, Duration()))
             message.sliding_window.CopyFrom(window)
     return message
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(300)
 def test_the_demo_shows_every_step_and_leaves_nothing(tmp_path: Path) -> None:
     done = run_headgate("demo", environ={"TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stdout + done.stderr
-    for shown in ("cache miss", "cache hit", "refused:", "Try again in", "$0.00 ", "BatchReserve", "Done in"):
+    for shown in ("cache miss", "cache hit", "refused:", "Try again in", "$0.00 ", "Exchange", "Done in"):
         assert shown in done.stdout, done.stdout
     pids = [int(pid) for pid in re.findall(r"process (\d+)", done.stdout)]
     assert len(pids) == 5

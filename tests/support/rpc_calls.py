@@ -62,6 +62,7 @@ _CACHE = _of(
     Call("Store", _CACHE_ENTRY),
     Call("BatchLookup", {"requests": [_QUESTION]}),
     Call("BatchStore", {"requests": [_CACHE_ENTRY]}),
+    Call("Exchange", {"store": {"requests": [_CACHE_ENTRY]}, "lookup": {"requests": [_QUESTION]}}),
     Call("GetStats", {"organization_id": "$unique"}),
     Call("Invalidate", {"organization_id": "$unique", "tag": "reflection"}),
     Call("AcquireFill", {"key": "$cache_key", "ttl": "5s"}),
@@ -90,6 +91,7 @@ _RATELIMIT = _of(
     Call("Renew", {**_SECOND, "ttl": "60s"}),
     Call("Release", _SECOND),
     Call("BatchSettle", {"requests": [{**_SETTLE, "reservation_id": "$unique-3"}]}),
+    Call("Exchange", {"settle": {"requests": [_SETTLE]}, "reserve": {"requests": [_RESERVE]}}),
     Call("Peek", {"caller": _CALLER, "model": "fast"}),
     Call("DeleteLimit", {"limit_id": "$unique/requests"}),
 )
@@ -145,6 +147,7 @@ _BILLING = _of(
     Call("BatchAuthorize", {"requests": [{**_AUTHORIZE, "hold_id": "$unique-2"}]}),
     Call("Void", {"hold_id": "$unique-2"}),
     Call("BatchCapture", {"requests": [_CAPTURE]}),
+    Call("Exchange", {"capture": {"requests": [_CAPTURE]}, "authorize": {"requests": [_AUTHORIZE]}}),
     Call("RecordUsage", {"records": [{**_RECORD, "attempt_id": "$unique-3.1"}]}),
     Call("QueryUsage", {**_THEIRS, "group_by": ["USAGE_DIMENSION_USER"]}),
     Call("ListUsage", _THEIRS),

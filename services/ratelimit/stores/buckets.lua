@@ -5,8 +5,8 @@ local MAX_UNITS = 4000000000000000
 local MAX_LOWS = 8
 local EXACT = 9007199254740992
 -- A key outlives its bucket's emptiness, so that the stamps of its takes never repeat.
-local LINGER_MS = 10000
-local LONGEST_MS = 10000000000000
+local LINGER_SECONDS = 10
+local LONGEST_SECONDS = 10000000000
 
 -- floor((a * b + c) / d) and the remainder. a, c < d < 2^45, b < 2^50.
 local function multiply_divide(a, b, c, d)
@@ -70,6 +70,9 @@ function token_bucket.advance(bucket, now)
     return
   end
   bucket[TIME] = now
+  if bucket[UNITS] == 0 then
+    return
+  end
   local rest = elapsed % bucket[INTERVAL]
   -- When this is too large to be exact, it is larger than any bucket.
   local regained = (elapsed - rest) / bucket[INTERVAL] * bucket[AMOUNT]
@@ -84,11 +87,7 @@ function token_bucket.advance(bucket, now)
   end
 end
 
--- True when that changed anything.
 function token_bucket.reshape(bucket, amount, interval)
-  if amount == bucket[AMOUNT] and interval == bucket[INTERVAL] then
-    return false
-  end
   if interval ~= bucket[INTERVAL] then
     bucket[PART] = 0
     for low = LOWS, #bucket, 3 do
@@ -98,7 +97,6 @@ function token_bucket.reshape(bucket, amount, interval)
     end
   end
   bucket[AMOUNT], bucket[INTERVAL] = amount, interval
-  return true
 end
 
 -- Takes the low at `place` out, and moves those after it.
@@ -200,7 +198,10 @@ local function remove_slots(bucket, place, count)
 end
 
 function sliding_window.advance(bucket, now)
-  bucket[TIME] = math.max(bucket[TIME], now)
+  if now <= bucket[TIME] then
+    return
+  end
+  bucket[TIME] = now
   local left = 0
   while bucket[SLOTS + 2 * left] and leaves_at(bucket, SLOTS + 2 * left) <= bucket[TIME] do
     bucket[UNITS] = bucket[UNITS] - bucket[SLOTS + 2 * left + 1]
@@ -211,9 +212,8 @@ function sliding_window.advance(bucket, now)
   end
 end
 
-function sliding_window.reshape()
-  return false
-end
+-- A window of another length is another bucket.
+function sliding_window.reshape() end
 
 function sliding_window.take(bucket, amount)
   local number = math.floor(bucket[TIME] / bucket[INTERVAL])
@@ -258,62 +258,118 @@ function sliding_window.outlook(bucket, wanted, capacity)
 end
 
 local kinds = { token_bucket, sliding_window }
+local now = clock()
+
+-- A rule, as the client packs it: how a limit counts, and what tells the client which limit it was.
+local KIND, RATE, PERIOD, METRIC, CAPACITY, SHADOW = 1, 2, 3, 4, 5, 6
+local unpacked_rules = {}
+
+local function rules_of(packed)
+  local rules = unpacked_rules[packed]
+  if not rules then
+    rules = cmsgpack.unpack(packed)
+    unpacked_rules[packed] = rules
+  end
+  return rules
+end
+
+-- What stands in Redis at the keys that were read, packed; false where nothing does.
+local stored = {}
+local MOST_AT_ONCE = 4000
+
+local function read(keys)
+  for first = 1, #keys, MOST_AT_ONCE do
+    local last = math.min(first + MOST_AT_ONCE - 1, #keys)
+    for place, packed in ipairs(redis.call('MGET', unpack(keys, first, last))) do
+      stored[keys[first + place - 1]] = packed
+    end
+  end
+end
+
+local lives = {}
+
+local function write(key, packed, life_us)
+  local seconds = math.min(math.ceil(life_us / 1000000), LONGEST_SECONDS) + LINGER_SECONDS
+  local life = lives[seconds]
+  if not life then
+    life = string.format('%.0f', seconds)
+    lives[seconds] = life
+  end
+  stored[key] = packed
+  redis.call('SET', key, packed, 'EX', life)
+end
+
+-- Numbers, packed as doubles: a third of what msgpack takes. `NUMBERS[n]` is the format of n of them.
+local NUMBERS = setmetatable({}, {
+  __index = function(formats, count)
+    formats[count] = '<' .. string.rep('d', count)
+    return formats[count]
+  end,
+})
+
+local function pack_numbers(numbers)
+  return struct.pack(NUMBERS[#numbers], unpack(numbers))
+end
+
+local function unpack_numbers(packed)
+  local count = #packed / 8
+  local numbers = { struct.unpack(NUMBERS[count], packed) }
+  -- What comes last is where the next would begin.
+  numbers[count + 1] = nil
+  return numbers
+end
+
 local loaded, changed = {}, {}
 
--- The bucket as it is now; each is read once per call, however many items need it.
-local function load(key, kind, amount, interval, now)
+-- The bucket as it is now; each is unpacked once per call, however many items need it.
+local function load(key, rule)
   local bucket = loaded[key]
   if not bucket then
-    local packed = redis.call('GET', key)
+    local kind, packed = kinds[rule[KIND]], stored[key]
     if packed then
-      bucket = cmsgpack.unpack(packed)
-      kinds[kind].advance(bucket, now)
+      bucket = unpack_numbers(packed)
+      kind.advance(bucket, now)
     else
-      bucket = kinds[kind].new(amount, interval, now)
+      bucket = kind.new(rule[RATE], rule[PERIOD], now)
     end
     loaded[key] = bucket
   end
   return bucket
 end
 
-local function load_reshaped(key, kind, amount, interval, now)
-  local bucket = load(key, kind, amount, interval, now)
-  if kinds[kind].reshape(bucket, amount, interval) then
-    changed[key] = kind
+local function load_reshaped(key, rule)
+  local bucket = load(key, rule)
+  if bucket[AMOUNT] ~= rule[RATE] or bucket[INTERVAL] ~= rule[PERIOD] then
+    kinds[rule[KIND]].reshape(bucket, rule[RATE], rule[PERIOD])
+    changed[key] = rule
   end
   return bucket
 end
 
-local function take(key, kind, bucket, amount)
-  changed[key] = kind
-  return kinds[kind].take(bucket, amount)
-end
-
-local function give_back(key, kind, bucket, amount, stamp)
-  changed[key] = kind
-  kinds[kind].give_back(bucket, amount, stamp)
-end
-
 local function save_changed()
-  for key, kind in pairs(changed) do
-    local life_ms = math.min(math.ceil(kinds[kind].life_us(loaded[key]) / 1000), LONGEST_MS) + LINGER_MS
-    redis.call('SET', key, cmsgpack.pack(loaded[key]), 'PX', string.format('%.0f', life_ms))
+  for key, rule in pairs(changed) do
+    local bucket = loaded[key]
+    write(key, pack_numbers(bucket), kinds[rule[KIND]].life_us(bucket))
   end
 end
 
--- Reservations: {state, expires at, the answer's rows, takes}.
+-- A reservation: its state, when it expires, its packed rules, and the packed answer to it. Then what it took: key, place of
+-- the rule, amount, and the take's stamp, of each bucket.
+local STATE, EXPIRES, RULES, ANSWER, TAKES = 1, 2, 3, 4, 5
 local OPEN, SETTLED, RELEASED = 1, 2, 3
 local REMEMBERED_US = 60000000
+local records = {}
 
-local function read_record(key, now)
-  local packed = redis.call('GET', key)
-  local record = packed and cmsgpack.unpack(packed)
-  if record and record[2] > now then
-    return record
+local function read_record(key)
+  local record = records[key]
+  if record == nil then
+    record = stored[key] and { cmsgpack.unpack(stored[key]) }
+    records[key] = record
   end
+  return record and record[EXPIRES] > now and record
 end
 
-local function write_record(key, record, now)
-  local life_ms = math.ceil((record[2] - now) / 1000) + LINGER_MS
-  redis.call('SET', key, cmsgpack.pack(record), 'PX', string.format('%.0f', life_ms))
+local function write_record(key, record)
+  records[key] = record
+  write(key, cmsgpack.pack(unpack(record)), record[EXPIRES] - now)
 end

@@ -1,8 +1,9 @@
 """Buckets and reservations in this process's memory; gone with it, and not shared with others."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from services.ratelimit.bucket import Bucket, Kind, Standing
 from services.ratelimit.limit import NOTHING, Amounts
@@ -18,8 +19,7 @@ _State = Fill | Slots
 _Id = tuple[str, str]
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(Struct, gc=False):
     decision: Decision
     takes: Sequence[tuple[Bucket, int, int]]
     """Bucket, amount, and the take's stamp."""
@@ -45,12 +45,17 @@ class MemoryBucketStore:
         return len(self._buckets) + len(self._records)
 
     async def reserve(self, reservations: Sequence[Reservation]) -> list[Decision]:
-        now_us = self._advance()
-        return [self._reserve(reservation, now_us) for reservation in reservations]
+        return (await self.exchange((), reservations))[1]
 
     async def settle(self, resolutions: Sequence[Resolution]) -> list[bool]:
+        return (await self.exchange(resolutions, ()))[0]
+
+    async def exchange(
+        self, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]
+    ) -> tuple[list[bool], list[Decision]]:
         now_us = self._advance()
-        return [self._settle(resolution, now_us) for resolution in resolutions]
+        settled = [self._settle(resolution, now_us) for resolution in resolutions]
+        return settled, [self._reserve(reservation, now_us) for reservation in reservations]
 
     async def release(self, organization_id: str, reservation_id: str) -> bool:
         now_us = self._advance()
@@ -72,8 +77,8 @@ class MemoryBucketStore:
         now_us = self._advance()
         standings = []
         for bucket in buckets:
-            state = self._known(bucket, now_us) or _empty(bucket, now_us)
-            standings.append(_standing(bucket, state, 0, fits=state.fits(0, bucket.capacity)))
+            state = self._state(bucket, now_us) if bucket.key in self._buckets else _empty(bucket, now_us)
+            standings.append(_standing(bucket, state, 0, state.fits(0, bucket.capacity)))
         return tuple(standings)
 
     async def close(self) -> None:
@@ -84,25 +89,16 @@ class MemoryBucketStore:
         identity = (reservation.organization_id, reservation.reservation_id)
         if (known := self._record(identity, now_us)) is not None:
             return known.decision
-        wanted = [(bucket, reservation.amounts[bucket.metric - 1]) for bucket in reservation.buckets]
-        states = [self._state(bucket, now_us) for bucket in reservation.buckets]
-        fitting = [
-            state.fits(amount, bucket.capacity)
-            for (bucket, amount), state in zip(wanted, states, strict=True)
-        ]
-        admitted = all(fits or bucket.shadow for (bucket, _), fits in zip(wanted, fitting, strict=True))
+        admitted, wanted = True, []
+        for bucket in reservation.buckets:
+            state, amount = self._state(bucket, now_us), reservation.amounts[bucket.metric - 1]
+            fits = state.fits(amount, bucket.capacity)
+            admitted = admitted and (fits or bucket.shadow)
+            wanted.append((bucket, state, amount, fits))
         takes = []
         if admitted:
-            takes = [
-                (bucket, amount, state.take(amount))
-                for (bucket, amount), state, fits in zip(wanted, states, fitting, strict=True)
-                if fits
-            ]
-        standings = tuple(
-            _standing(bucket, state, amount, fits=fits)
-            for (bucket, amount), state, fits in zip(wanted, states, fitting, strict=True)
-        )
-        decision = Decision(admitted, standings)
+            takes = [(bucket, amount, state.take(amount)) for bucket, state, amount, fits in wanted if fits]
+        decision = Decision(admitted, tuple([_standing(*each) for each in wanted]))
         if admitted and wanted:
             self._remember(identity, _Record(decision, takes, now_us + reservation.ttl_us))
         return decision
@@ -116,12 +112,11 @@ class MemoryBucketStore:
 
     def _resolve(self, record: _Record, used: Amounts, now_us: int) -> None:
         for bucket, reserved, stamp in record.takes:
-            state = self._state(bucket, now_us, reshape=False)
             missing = used[bucket.metric - 1] - reserved
             if missing > 0:
-                state.take(missing)
+                self._unshaped_state(bucket, now_us).take(missing)
             elif missing < 0:
-                state.give_back(-missing, stamp)
+                self._unshaped_state(bucket, now_us).give_back(-missing, stamp)
         record.takes = ()
         record.expire_us = max(record.expire_us, now_us + REMEMBERED_US)
 
@@ -134,19 +129,19 @@ class MemoryBucketStore:
             self._expired.add(identity, record.expire_us)
         self._records[identity] = record
 
-    def _state(self, bucket: Bucket, now_us: int, *, reshape: bool = True) -> _State:
-        state = self._known(bucket, now_us, reshape=reshape)
+    def _state(self, bucket: Bucket, now_us: int) -> _State:
+        state = self._unshaped_state(bucket, now_us)
+        if state.shape is not bucket.shape:
+            state.reshape(bucket.shape)
+        return state
+
+    def _unshaped_state(self, bucket: Bucket, now_us: int) -> _State:
+        state = self._buckets.get(bucket.key)
         if state is None:
             state = self._buckets[bucket.key] = _empty(bucket, now_us)
             self._idle.add(bucket.key, now_us + _LINGER_US)
-        return state
-
-    def _known(self, bucket: Bucket, now_us: int, *, reshape: bool = True) -> _State | None:
-        state = self._buckets.get(bucket.key)
-        if state is not None:
+        else:
             state.advance(now_us)
-            if reshape:
-                state.reshape(bucket.shape)
         return state
 
     def _advance(self) -> int:
@@ -171,14 +166,15 @@ def _empty(bucket: Bucket, now_us: int) -> _State:
     return (Fill if bucket.shape.kind is Kind.TOKEN_BUCKET else Slots)(bucket.shape, now_us)
 
 
-def _standing(bucket: Bucket, state: _State, amount: int, *, fits: bool) -> Standing:
+def _standing(bucket: Bucket, state: _State, amount: int, fits: bool) -> Standing:
+    capacity, units = bucket.capacity, state.units
     return Standing(
         bucket.limit_id,
         bucket.metric,
-        bucket.capacity,
+        capacity,
         bucket.shadow,
-        exceeded=not fits,
-        remaining=max(0, bucket.capacity - state.units),
-        reset_after_us=state.reset_after_us(),
-        fits_after_us=0 if fits else state.fits_after_us(amount, bucket.capacity),
+        not fits,
+        capacity - units if units < capacity else 0,
+        state.reset_after_us(),
+        0 if fits else state.fits_after_us(amount, capacity),
     )

@@ -1,11 +1,13 @@
--- ARGV[1]: {{key, kind, amount, interval, capacity}, ...}. Answers for each {exceeded, amount, interval, and the bucket's outlook
--- in three numbers}; nothing is changed.
+-- KEYS: the buckets. ARGV[1]: their packed rules. Answers, packed, as exchange.lua to a reservation of nothing; nothing is changed.
 
-local now = clock()
-local answers = {}
-for place, asked in ipairs(cmsgpack.unpack(ARGV[1])) do
-  local bucket = load_reshaped(asked[1], asked[2], asked[3], asked[4], now)
-  local units, first, second = kinds[asked[2]].outlook(bucket, 0, asked[5])
-  answers[place] = { bucket[UNITS] > asked[5], bucket[AMOUNT], bucket[INTERVAL], units, first, second }
+read(KEYS)
+local answer = {}
+for place, rule in ipairs(rules_of(ARGV[1])) do
+  local bucket = load_reshaped(KEYS[place], rule)
+  local exceeded = bucket[UNITS] > rule[CAPACITY] and 1 or 0
+  local units, first, second = kinds[rule[KIND]].outlook(bucket, 0, rule[CAPACITY])
+  for _, number in ipairs({ exceeded, 0, units, first, second }) do
+    answer[#answer + 1] = number
+  end
 end
-return cmsgpack.pack(answers)
+return pack_numbers(answer)

@@ -1,42 +1,25 @@
 """Buckets and reservations in Redis, shared by every replica that points at it."""
 
+import struct
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 
 from services.ratelimit.binding import escaped
-from services.ratelimit.bucket import Bucket, Kind, Standing
+from services.ratelimit.bucket import Bucket, Kind, Shape, Standing
 from services.ratelimit.limit import NOTHING, Metric
 from services.ratelimit.store import Decision, Reservation, Resolution
 from services.ratelimit.stores.redis_script import Script, ScriptedRedis, lua
 from services.ratelimit.token_bucket import fits_after_us, reset_after_us
 
 # Another format of buckets or reservations is another prefix: what an older version wrote is not found, and expires.
-_PREFIX = "hgr1:"
+_PREFIX = "hgr2:"
 _SETTLED, _RELEASED = 2, 3
+# Whether the limit is exceeded, the amount wanted, and the bucket's outlook in three numbers: integers, as doubles.
+_ROW = struct.Struct("<5d")
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class _Row(msgspec.Struct, array_like=True):
-    """A row of the answer of reserve.lua. The outlook's meaning depends on the kind."""
-
-    limit_id: str
-    metric: int
-    capacity: int
-    shadow: bool
-    exceeded: bool
-    wanted: int
-    kind: int
-    amount: int
-    interval_us: int
-    units: int
-    outlook: int
-    fits_after_us: int
-
-
-_decode_decisions = msgspec.msgpack.Decoder(list[tuple[bool, list[_Row]]]).decode
-_decode_peeked = msgspec.msgpack.Decoder(list[tuple[bool, int, int, int, int, int]]).decode
+_decode_rules = msgspec.msgpack.Decoder(list[tuple[int, int, int, int, int, bool, str]]).decode
 
 
 class RedisBucketStore:
@@ -53,90 +36,126 @@ class RedisBucketStore:
     def __init__(self, redis: ScriptedRedis, clock: str | None = None) -> None:
         self._redis = redis
         parts = (lua("clock") if clock is None else clock, lua("buckets"))
-        self._reserve, self._resolve = Script(*parts, lua("reserve")), Script(*parts, lua("resolve"))
+        self._exchange = Script(*parts, lua("exchange"))
         self._renew, self._peek = Script(*parts, lua("renew")), Script(*parts, lua("peek"))
 
     async def reserve(self, reservations: Sequence[Reservation]) -> list[Decision]:
-        keys = [_record_key(each.organization_id, each.reservation_id) for each in reservations]
-        packed = _encode([(each.ttl_us, _asked(each)) for each in reservations])
-        answer = _decode_decisions(await self._redis.run(self._reserve, keys, packed))
-        return [Decision(admitted, tuple(map(_standing, rows))) for admitted, rows in answer]
+        return (await self.exchange((), reservations))[1]
 
     async def settle(self, resolutions: Sequence[Resolution]) -> list[bool]:
-        keys = [_record_key(each.organization_id, each.reservation_id) for each in resolutions]
-        used = _encode([each.amounts for each in resolutions])
-        answer = await self._redis.run(self._resolve, keys, used, _SETTLED)
-        return [settled == 1 for settled in answer]
+        return (await self.exchange(resolutions, ()))[0]
+
+    async def exchange(
+        self, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]
+    ) -> tuple[list[bool], list[Decision]]:
+        return await self._resolve_and_reserve(_SETTLED, resolutions, reservations)
 
     async def release(self, organization_id: str, reservation_id: str) -> bool:
-        keys = [_record_key(organization_id, reservation_id)]
-        answer = await self._redis.run(self._resolve, keys, _encode([NOTHING]), _RELEASED)
-        return bool(answer[0] == 1)
+        nothing = Resolution(organization_id, reservation_id, NOTHING)
+        (released,), _ = await self._resolve_and_reserve(_RELEASED, [nothing], ())
+        return released
 
     async def renew(self, organization_id: str, reservation_id: str, ttl_us: int) -> bool:
         answer = await self._redis.run(self._renew, [_record_key(organization_id, reservation_id)], ttl_us)
         return bool(answer == 1)
 
     async def peek(self, buckets: Sequence[Bucket]) -> tuple[Standing, ...]:
-        asked = [(*_address(bucket), bucket.capacity) for bucket in buckets]
-        answer = _decode_peeked(await self._redis.run(self._peek, [], _encode(asked)))
-        return tuple(
-            _standing(
-                _Row(
-                    bucket.limit_id,
-                    bucket.metric,
-                    bucket.capacity,
-                    bucket.shadow,
-                    exceeded,
-                    0,
-                    bucket.shape.kind,
-                    *rest,
-                )
-            )
-            for bucket, (exceeded, *rest) in zip(buckets, answer, strict=True)
+        if not buckets:
+            return ()
+        keys, rules = _packed(tuple(buckets))
+        return _standings(buckets, await self._redis.run(self._peek, keys, rules))
+
+    async def _resolve_and_reserve(
+        self, resolved: int, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]
+    ) -> tuple[list[bool], list[Decision]]:
+        keys = [_record_key(each.organization_id, each.reservation_id) for each in resolutions]
+        keys += [_record_key(each.organization_id, each.reservation_id) for each in reservations]
+        used = [amount for each in resolutions for amount in each.amounts]
+        asked: list[int] = []
+        # Most reservations of a batch are under the same limits: their rules are sent once.
+        places: dict[bytes, int] = {}
+        for each in reservations:
+            bucket_keys, rules = _packed(tuple(each.buckets))
+            keys += bucket_keys
+            asked += (each.ttl_us, places.setdefault(rules, len(places) + 1), *each.amounts)
+        settled, answers = await self._redis.run(
+            self._exchange, keys, resolved, _encode(used), _encode(asked), *places
         )
+        return [each == 1 for each in settled], [
+            _decision(each.buckets, answer) for each, answer in zip(reservations, answers, strict=True)
+        ]
 
     async def close(self) -> None:
         await self._redis.close()
 
 
 def _record_key(organization_id: str, reservation_id: str) -> str:
-    return f"{_PREFIX}{{{escaped(organization_id)}}}:r:{reservation_id}"
+    return f"{_records_of(organization_id)}{reservation_id}"
 
 
-def _address(bucket: Bucket) -> tuple[str, int, int, int]:
-    shape = bucket.shape
-    return _PREFIX + bucket.key, shape.kind, shape.amount, shape.interval_us
+@lru_cache(maxsize=10_000)
+def _records_of(organization_id: str) -> str:
+    return f"{_PREFIX}{{{escaped(organization_id)}}}:r:"
 
 
-def _asked(reservation: Reservation) -> list[tuple[Any, ...]]:
-    return [
+@lru_cache(maxsize=10_000)
+def _packed(buckets: tuple[Bucket, ...]) -> tuple[tuple[str, ...], bytes]:
+    """The keys of the buckets, and their rules as the scripts have them."""
+    rules = [
         (
-            *_address(bucket),
-            reservation.amounts[bucket.metric - 1],
-            bucket.limit_id,
+            bucket.shape.kind,
+            bucket.shape.amount,
+            bucket.shape.interval_us,
             bucket.metric,
             bucket.capacity,
             bucket.shadow,
+            bucket.limit_id,
         )
-        for bucket in reservation.buckets
+        for bucket in buckets
+    ]
+    return tuple(_PREFIX + bucket.key for bucket in buckets), _encode(rules)
+
+
+def _unpacked(rules: bytes) -> list[Bucket]:
+    """The buckets as far as an answer needs them."""
+    return [
+        Bucket("", limit_id, Metric(metric), Shape(Kind(kind), amount, interval_us), capacity, shadow)
+        for kind, amount, interval_us, metric, capacity, shadow, limit_id in _decode_rules(rules)
     ]
 
 
-def _standing(row: _Row) -> Standing:
-    reset, fits = row.outlook, row.fits_after_us
-    after: int | None = fits if row.wanted <= row.capacity else None
-    if row.kind == Kind.TOKEN_BUCKET:
-        fill = row.units * row.interval_us - row.outlook
-        reset = reset_after_us(fill, row.amount)
-        after = fits_after_us(fill, row.amount, row.interval_us, row.wanted, row.capacity)
+def _decision(buckets: Sequence[Bucket], answer: bytes | list[bytes]) -> Decision:
+    if isinstance(answer, list):
+        rules, first_answer = answer
+        return Decision(True, _standings(_unpacked(rules), first_answer))
+    standings = _standings(buckets, answer)
+    return Decision(all(not each.exceeded or each.shadow for each in standings), standings)
+
+
+def _standings(buckets: Sequence[Bucket], answer: bytes) -> tuple[Standing, ...]:
+    rows = zip(buckets, _ROW.iter_unpack(answer), strict=True)
+    return tuple([_standing(bucket, row) for bucket, row in rows])
+
+
+def _standing(bucket: Bucket, row: tuple[float, ...]) -> Standing:
+    # The outlook's meaning depends on the kind: a part of a unit, or when the bucket is empty.
+    exceeded, wanted, units, outlook, fits_after = map(int, row)
+    shape, capacity, reset_after = bucket.shape, bucket.capacity, outlook
+    after: int | None = 0
+    if shape.kind == Kind.TOKEN_BUCKET:
+        fill = units * shape.interval_us - outlook
+        reset_after = reset_after_us(fill, shape.amount)
+        if exceeded:
+            after = fits_after_us(fill, shape.amount, shape.interval_us, wanted, capacity)
+    elif exceeded:
+        after = fits_after if wanted <= capacity else None
     return Standing(
-        row.limit_id,
-        Metric(row.metric),
-        row.capacity,
-        row.shadow,
-        exceeded=row.exceeded,
-        remaining=max(0, row.capacity - row.units),
-        reset_after_us=reset,
-        fits_after_us=after if row.exceeded else 0,
+        bucket.limit_id,
+        bucket.metric,
+        capacity,
+        bucket.shadow,
+        exceeded == 1,
+        max(0, capacity - units),
+        reset_after,
+        after,
     )

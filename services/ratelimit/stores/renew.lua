@@ -1,10 +1,10 @@
 -- KEYS[1]: the record. ARGV[1]: its life from now on, in microseconds. Answers 1, or 0 when it is not open.
 
-local now = clock()
-local record = read_record(KEYS[1], now)
-if not record or record[1] ~= OPEN then
+read(KEYS)
+local record = read_record(KEYS[1])
+if not record or record[STATE] ~= OPEN then
   return 0
 end
-record[2] = now + tonumber(ARGV[1])
-write_record(KEYS[1], record, now)
+record[EXPIRES] = now + tonumber(ARGV[1])
+write_record(KEYS[1], record)
 return 1

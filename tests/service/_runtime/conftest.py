@@ -16,7 +16,7 @@ from services._runtime.server import GrpcServer, Service
 from services._runtime.settings import ProcessSettings
 from services._runtime.telemetry import Telemetry, make_telemetry
 from services._runtime.tracing import Tracing
-from tests.service._runtime.echo import CODECS, NAME, EchoServicer, add_echo
+from tests.service._runtime.echo import CODECS, NAME, TRUSTED_METHODS, EchoServicer, add_echo
 
 
 @dataclass
@@ -52,7 +52,7 @@ async def serve() -> AsyncIterator[Callable[..., Any]]:
         servicer, telemetry = EchoServicer(), make_telemetry("echo", tracing)
         interceptor = GatewayInterceptor(
             Boundary("echo", telemetry, authenticate),
-            frozenset({f"/{NAME}/BatchEcho"}),
+            TRUSTED_METHODS,
             max_message_bytes=process.max_message_bytes,
         )
         server = GrpcServer(process, [Service(NAME, partial(add_echo, servicer))], [interceptor])

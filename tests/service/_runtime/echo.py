@@ -13,6 +13,7 @@ from buf.validate import validate_pb2
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from headgate.common.v1 import batch_context_pb2
 from services._runtime import context
 from services._runtime.authentication import require_internal_token
 from services._runtime.errors import Code, GatewayError, PeerUnavailableError, QuotaViolation
@@ -22,6 +23,7 @@ from services._runtime.settings import ProcessSettings, SharedSettings, setting
 from services._runtime.telemetry import Telemetry
 
 NAME = "headgate.test.v1.EchoService"
+TRUSTED_METHODS = frozenset({f"/{NAME}/BatchEcho", f"/{NAME}/Exchange"})
 _String, _Message = (
     descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
     descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE,
@@ -35,7 +37,8 @@ def _describe() -> Any:
     file = descriptor_pb2.FileDescriptorProto(
         name="headgate/test/v1/echo.proto", package="headgate.test.v1", syntax="proto3"
     )
-    file.dependency.extend([validate_pb2.DESCRIPTOR.name, field_behavior_pb2.DESCRIPTOR.name])
+    imported = (validate_pb2, field_behavior_pb2, batch_context_pb2)
+    file.dependency.extend(module.DESCRIPTOR.name for module in imported)
     part = file.message_type.add(name="Part").field.add(name="text", number=1, type=_String, label=1)
     part.options.Extensions[validate_pb2.field].string.min_len = 1
     part.options.Extensions[field_behavior_pb2.field_behavior].append(field_behavior_pb2.REQUIRED)
@@ -49,6 +52,8 @@ def _describe() -> Any:
     entry_name = ".headgate.test.v1.EchoRequest.LabelsEntry"
     labels = request.field.add(name="labels", number=3, type=_Message, label=3, type_name=entry_name)
     labels.options.Extensions[validate_pb2.field].map.values.string.max_len = 5
+    said = batch_context_pb2.BatchContext.DESCRIPTOR.full_name
+    request.field.add(name="context", number=4, type=_Message, label=1, type_name=f".{said}")
     file.message_type.add(name="EchoResponse").field.add(name="text", number=1, type=_String, label=1)
     service = file.service.add(name="EchoService")
     for method, streams_in, streams_out in (
@@ -57,6 +62,7 @@ def _describe() -> Any:
         ("Yield", False, True),
         ("Write", False, True),
         ("Chat", True, True),
+        ("Exchange", True, True),
     ):
         service.method.add(
             name=method,
@@ -176,6 +182,7 @@ def add_echo(servicer: EchoServicer, server: grpc.aio.Server) -> None:
         "Yield": grpc.unary_stream_rpc_method_handler(servicer.stream, **codecs),
         "Write": grpc.unary_stream_rpc_method_handler(servicer.write, **codecs),
         "Chat": grpc.stream_stream_rpc_method_handler(servicer.chat, **codecs),
+        "Exchange": grpc.stream_stream_rpc_method_handler(servicer.echo, **codecs),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
 
@@ -195,7 +202,7 @@ async def compose(settings: EchoSettings, shared: SharedSettings, telemetry: Tel
     return Application(
         [Service(NAME, partial(add_echo, servicer))],
         authenticate=require_internal_token(shared.internal_token),
-        trusted_methods=frozenset({f"/{NAME}/BatchEcho"}),
+        trusted_methods=TRUSTED_METHODS,
         on_stop=[flush],
     )
 

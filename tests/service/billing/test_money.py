@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1 import budget_pb2, usage_pb2
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
+from headgate.common.v1 import cache_status_pb2
 from headgate.common.v1.usage_pb2 import TokenUsage
 from services._runtime.errors import Code
 from services._runtime.status import from_status
@@ -68,6 +69,46 @@ def test_a_bad_item_of_a_batch_does_not_fail_its_neighbours(grpc_stub: BillingSe
     assert invalid.reason == "INVALID_FIELD"
     assert "records[1].usage.input_tokens" in {violation.field for violation in invalid.field_violations}
     assert from_status(answer.results[2].error).domain == "billing.headgate"
+
+
+def test_an_exchange_books_first_so_that_what_was_held_can_be_held_again(
+    grpc_stub: BillingServiceStub, telemetry: Telemetry
+) -> None:
+    each = 100 * INPUT_NANOS + 10 * OUTPUT_NANOS
+    set_budget(grpc_stub, "exchange", 2 * each)
+    grpc_stub.BatchAuthorize(
+        pb.BatchAuthorizeRequest(requests=[authorize(f"e{n}", "exchange") for n in range(2)])
+    )
+    request = pb.ExchangeRequest()
+    request.authorize.requests.extend(authorize(f"e{n}", "exchange") for n in (2, 3))
+    cached = {"cache_status": cache_status_pb2.CACHE_STATUS_EXACT}
+    request.capture.requests.append(capture("e0", record("e0.1", "exchange", **cached)))
+    before = commits(telemetry)
+    (answer,) = grpc_stub.Exchange(iter([request]))
+    assert commits(telemetry) == before + 1
+    assert answer.capture.results[0].response.hold_captured
+    assert [result.WhichOneof("result") for result in answer.authorize.results] == ["response", "error"]
+
+
+def test_a_bad_item_of_an_exchange_does_not_fail_its_neighbours(grpc_stub: BillingServiceStub) -> None:
+    request = pb.ExchangeRequest()
+    request.capture.requests.extend([capture("", record("", "x1")), capture("", record("x1", "x1"))])
+    request.authorize.requests.extend([authorize("", "x1"), authorize("x1", "x1")])
+    (answer,) = grpc_stub.Exchange(iter([request]))
+    for results in (answer.capture.results, answer.authorize.results):
+        assert [result.WhichOneof("result") for result in results] == ["error", "response"]
+
+
+def test_an_exchange_may_have_one_kind_of_call_only(grpc_stub: BillingServiceStub) -> None:
+    request = pb.ExchangeRequest()
+    request.authorize.requests.append(authorize("alone", "alone"))
+    (answer,) = grpc_stub.Exchange(iter([request]))
+    assert len(answer.authorize.results) == 1
+    assert not answer.HasField("capture")
+
+
+def commits(telemetry: Telemetry) -> float:
+    return telemetry.registry.get_sample_value("headgate_billing_commit_operations_count") or 0.0
 
 
 def test_usage_without_holds_is_booked_item_by_item(grpc_stub: BillingServiceStub) -> None:

@@ -1,7 +1,8 @@
 """Transactions, each a plain function of a Connection that runs whole, wherever its driver wants to run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, text
@@ -9,28 +10,35 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.billing.errors import StoreUnavailableError
+from services.billing.stores.sql.transaction import Ledger, Run, Transaction
 
 _T = TypeVar("_T")
 _ATTEMPTS = 8
 # Any fixed number: what PostgreSQL's advisory locks of this database's writers are about.
 _DEFINITIONS_LOCK = 0x6865_6164_6761_7465
-_SHARED = text(f"SELECT pg_advisory_xact_lock_shared({_DEFINITIONS_LOCK})")
+LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({_DEFINITIONS_LOCK})"
+_SHARED = text(LOCK_SHARED)
 _EXCLUSIVE = text(f"SELECT pg_advisory_xact_lock({_DEFINITIONS_LOCK})")
 # serialization_failure, deadlock_detected, unique_violation: another process came first, and a repeat sees its work.
 _RETRIED_STATES = frozenset({"40001", "40P01", "23505"})
 
-Run = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a function that blocks on its database without blocking the loop."""
-
 
 class Database:
-    """One write at a time in this process, reads beside it. `release` gives back what the engines do not."""
+    """One write at a time in this process, reads beside it. `release` gives back what the others do not."""
 
     def __init__(
-        self, writer: Engine, reader: Engine, run_write: Run, run_read: Run, release: Callable[[], None]
+        self,
+        writer: Engine,
+        reader: Engine,
+        ledger: Ledger,
+        *,
+        run_write: Run,
+        run_read: Run,
+        release: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._reader = reader
+        self._ledger = ledger
         self._run_write = run_write
         self._run_read = run_read
         self._release = release
@@ -56,11 +64,25 @@ class Database:
             async with self._writing:
                 return await _repeated(self._run_write, transaction)
 
-        # A caller that goes away must not cut a transaction in two.
-        task = asyncio.ensure_future(in_turn())
+        return await self.uncut(in_turn())
+
+    async def uncut(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """What `work` returns: a caller that goes away does not cut it in two, and `close` waits for it."""
+        task = asyncio.ensure_future(work)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
+
+    async def post(self, body: Callable[[Transaction], _T], *, lasting: bool) -> _T:
+        """As `write`, on the ledger's own connection, and only where nobody cancels.
+
+        Without `lasting` the commit may die with the machine, though not with the process; the next one with it makes both
+        last.
+        """
+        async with self._writing:
+            return await _repeated(
+                self._ledger.run(lasting=lasting), partial(self._ledger.transact, body, lasting=lasting)
+            )
 
     async def read(self, body: Callable[[Connection], _T]) -> _T:
         """What `body` returns, of what is committed.
@@ -77,6 +99,7 @@ class Database:
     async def close(self) -> None:
         if self._writes:
             await asyncio.wait(self._writes)
+        await self._run_write(self._ledger.close)
         await self._run_read(self._reader.dispose)
         await self._run_write(self._writer.dispose)
         self._release()

@@ -6,12 +6,11 @@ from services.billing.budgets import BudgetIndex
 from services.billing.prices import PriceBook
 from services.billing.pricing import Source
 from services.billing.stores.sql import rows
-from services.billing.stores.sql.tables import budgets, prices, revisions
+from services.billing.stores.sql.tables import revisions
+from services.billing.stores.sql.transaction import Transaction
 
 _UNREAD = -1
 _read_revision = select(revisions.c.definitions)
-_read_budgets = select(budgets)
-_read_added_prices = select(prices).where(prices.c.source == int(Source.API)).order_by(prices.c.sequence)
 _raise_revision = update(revisions).values(definitions=revisions.c.definitions + 1)
 
 
@@ -25,14 +24,16 @@ class Definitions:
         self.kept_prices: set[str] = set()
         self._revision = _UNREAD
 
-    def refresh(self, connection: Connection) -> None:
+    def refresh(self, transaction: Transaction) -> None:
+        statements = transaction.statements
         # SQLite has no other writer than this process, which calls `change`.
-        if self._revision != _UNREAD and connection.dialect.name == "sqlite":
+        if self._revision != _UNREAD and not statements.is_postgresql:
             return
-        revision = connection.execute(_read_revision).scalar_one()
+        ((revision,),) = statements.read_revision.query(transaction, {})
         if revision != self._revision:
-            self.budgets = BudgetIndex(map(rows.budget_of, connection.execute(_read_budgets)))
-            self.price_book.replace_added(map(rows.price_of, connection.execute(_read_added_prices)))
+            self.budgets = BudgetIndex(map(rows.budget_of, statements.read_budgets.query(transaction, {})))
+            added = statements.read_added_prices.query(transaction, {"source": int(Source.API)})
+            self.price_book.replace_added(map(rows.price_of, added))
             self._revision = revision
 
     def change(self, connection: Connection) -> int:

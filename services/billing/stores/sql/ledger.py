@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_, update
+from sqlalchemy import ColumnElement, case, func, select, tuple_, update
 
 from services._runtime.errors import GatewayError
-from services.billing.books import HoldState, Operation, Result, UnpricedPolicy
+from services.billing.books import Authorize, HoldState, Operation, Result, UnpricedPolicy
 from services.billing.pricing import TokenCounts
 from services.billing.store import HoldTally
 from services.billing.stores.sql import rows
@@ -15,6 +15,7 @@ from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.group_commit import GroupCommit
 from services.billing.stores.sql.posting import Posted, note_kept, post
 from services.billing.stores.sql.tables import holds, ledger
+from services.billing.stores.sql.transaction import Transaction
 from services.billing.usage import (
     CACHE_HITS,
     Dimension,
@@ -110,13 +111,17 @@ class SqlLedger:
         await self._commits.close()
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | GatewayError]:
-        def body(connection: Connection) -> Posted:
-            return post(connection, self._definitions, operations, self._policy, self._now_ns())
+        def body(transaction: Transaction) -> Posted:
+            return post(transaction, self._definitions, operations, self._policy, self._now_ns())
 
-        posted = await self._database.write(body)
+        posted = await self._database.post(body, lasting=not all(map(_is_hold, operations)))
         note_kept(self._definitions, posted)
         self._observe(len(operations), posted)
         return posted.results
+
+
+def _is_hold(operation: Operation) -> bool:
+    return isinstance(operation, Authorize)
 
 
 def _conditions(where: UsageFilter) -> list[ColumnElement[bool]]:

@@ -7,6 +7,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.util import greenlet_spawn
 
 from services.billing.stores.sql.database import Database
+from services.billing.stores.sql.postgresql_ledger import PostgresqlLedger
 
 _CONNECT_TIMEOUT_SECONDS = 5
 _STATEMENT_TIMEOUT_SECONDS = 30
@@ -27,7 +28,10 @@ def open_postgresql(url: URL, connections: int) -> Database:
         },
         isolation_level="READ COMMITTED",
     )
-    return Database(engine, engine, _in_greenlet, _in_greenlet, lambda: None)
+    ledger = PostgresqlLedger(engine, _in_greenlet)
+    return Database(
+        engine, engine, ledger, run_write=_in_greenlet, run_read=_in_greenlet, release=lambda: None
+    )
 
 
 def _in_greenlet(function: Callable[[], Any]) -> Awaitable[Any]:

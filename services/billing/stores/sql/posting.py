@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from services._runtime.errors import GatewayError
 from services.billing.books import (
     Authorize,
@@ -21,7 +19,7 @@ from services.billing.books import (
 from services.billing.budgets import Budget, Period
 from services.billing.stores.sql import rows
 from services.billing.stores.sql.definitions import Definitions
-from services.billing.stores.sql.statements import posting_statements
+from services.billing.stores.sql.transaction import Transaction
 from services.billing.usage import NS_PER_DAY, Caller, Cost
 
 
@@ -34,29 +32,29 @@ class Posted:
 
 
 def post(
-    connection: Connection,
+    transaction: Transaction,
     definitions: Definitions,
     operations: Sequence[Operation],
     policy: UnpricedPolicy,
     now_ns: int,
 ) -> Posted:
-    definitions.refresh(connection)
-    found = _read(connection, definitions, operations, now_ns)
+    definitions.refresh(transaction)
+    found = _read(transaction, definitions, operations, now_ns)
     books = Books(found, definitions.budgets, definitions.price_book, policy, now_ns)
     results = books.decide(operations)
-    _write(connection, definitions, found, books.changes)
+    _write(transaction, definitions, found, books.changes)
     return Posted(results, books.changes)
 
 
 def _read(
-    connection: Connection, definitions: Definitions, operations: Sequence[Operation], now_ns: int
+    transaction: Transaction, definitions: Definitions, operations: Sequence[Operation], now_ns: int
 ) -> Rows:
     # Locks are taken in one order everywhere (holds by id, then budgets by id), so that none waits in a circle.
-    known_holds = _read_holds(connection, {each.hold_id for each in operations if each.hold_id})
+    known_holds = _read_holds(transaction, {each.hold_id for each in operations if each.hold_id})
     captures = [each for each in operations if isinstance(each, Capture)]
-    booked = _read_booked(connection, {record.attempt_id for each in captures for record in each.records})
+    booked = _read_booked(transaction, {record.attempt_id for each in captures for record in each.records})
     bound = definitions.budgets.bound(_callers(operations, known_holds.values()))
-    held, spent = _read_balances(connection, bound, now_ns // NS_PER_DAY) if bound else ({}, {})
+    held, spent = _read_balances(transaction, bound, now_ns // NS_PER_DAY) if bound else ({}, {})
     return Rows(known_holds, booked, held, spent)
 
 
@@ -69,19 +67,19 @@ def _callers(operations: Iterable[Operation], known: Iterable[Hold]) -> Iterator
             yield from (record.caller for record in operation.records)
 
 
-def _read_holds(connection: Connection, hold_ids: set[str]) -> dict[str, Hold]:
+def _read_holds(transaction: Transaction, hold_ids: set[str]) -> dict[str, Hold]:
     if not hold_ids:
         return {}
-    statements = posting_statements(connection)
-    found = statements.read_holds.query(connection, {"wanted": statements.wanted(hold_ids)})
+    statements = transaction.statements
+    found = statements.read_holds.query(transaction, {"wanted": statements.wanted(hold_ids)})
     return {row.hold_id: rows.hold_of(row) for row in found}
 
 
-def _read_booked(connection: Connection, attempt_ids: set[str]) -> dict[str, Booked]:
+def _read_booked(transaction: Transaction, attempt_ids: set[str]) -> dict[str, Booked]:
     if not attempt_ids:
         return {}
-    statements = posting_statements(connection)
-    found = statements.read_booked.query(connection, {"wanted": statements.wanted(attempt_ids)})
+    statements = transaction.statements
+    found = statements.read_booked.query(transaction, {"wanted": statements.wanted(attempt_ids)})
     return {
         row.attempt_id: Booked(row.digest, Cost(row.cost_nanos, row.price_id, bool(row.unpriced)))
         for row in found
@@ -89,44 +87,44 @@ def _read_booked(connection: Connection, attempt_ids: set[str]) -> dict[str, Boo
 
 
 def _read_balances(
-    connection: Connection, bound: dict[str, Budget], day: int
+    transaction: Transaction, bound: dict[str, Budget], day: int
 ) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
     """What the budgets hold, and what their current periods have spent. Their rows stay locked until the commit."""
-    statements = posting_statements(connection)
+    statements = transaction.statements
     wanted = {"wanted": statements.wanted(bound)}
-    held = {row.budget_id: row.held_nanos for row in statements.read_held.query(connection, wanted)}
+    held = {row.budget_id: row.held_nanos for row in statements.read_held.query(transaction, wanted)}
     starts = {period.name: period.start_day(day) for period in Period}
-    found = statements.read_spent.query(connection, {**wanted, **starts})
+    found = statements.read_spent.query(transaction, {**wanted, **starts})
     return held, {(row.budget_id, row.period_day): row.spent_nanos for row in found}
 
 
-def _write(connection: Connection, definitions: Definitions, found: Rows, changes: Changes) -> None:
-    statements = posting_statements(connection)
+def _write(transaction: Transaction, definitions: Definitions, found: Rows, changes: Changes) -> None:
+    statements = transaction.statements
     new_prices = sorted(changes.prices.keys() - definitions.kept_prices)
-    statements.keep_prices.run(connection, [rows.price_row(changes.prices[name], 0) for name in new_prices])
+    statements.keep_prices.run(transaction, [rows.price_row(changes.prices[name], 0) for name in new_prices])
     # Ids ascend, so that two processes that insert the same ones do not wait for each other in a circle.
     holds = sorted(changes.holds.values(), key=lambda hold: hold.hold_id)
     new = [rows.hold_row(hold) for hold in holds if hold.hold_id not in found.holds]
     ended = [
         {"which": hold.hold_id, "new_state": int(hold.state)} for hold in holds if hold.hold_id in found.holds
     ]
-    statements.insert_holds.run(connection, new)
-    statements.end_hold.run(connection, ended)
+    statements.insert_holds.run(transaction, new)
+    statements.end_hold.run(transaction, ended)
     entries = sorted(changes.entries, key=lambda entry: entry.record.attempt_id)
-    statements.insert_entries.run(connection, [rows.entry_row(entry) for entry in entries])
-    _write_balances(connection, changes)
+    statements.insert_entries.run(transaction, [rows.entry_row(entry) for entry in entries])
+    _write_balances(transaction, changes)
 
 
-def _write_balances(connection: Connection, changes: Changes) -> None:
-    statements = posting_statements(connection)
+def _write_balances(transaction: Transaction, changes: Changes) -> None:
+    statements = transaction.statements
     held = [{"which": name, "change": nanos} for name, nanos in sorted(changes.held_nanos.items()) if nanos]
-    statements.change_held.run(connection, held)
+    statements.change_held.run(transaction, held)
     spent = [
         {"budget_id": name, "period_day": day, "spent_nanos": nanos}
         for (name, day), nanos in sorted(changes.spent_nanos.items())
         if nanos
     ]
-    statements.add_spent.run(connection, spent)
+    statements.add_spent.run(transaction, spent)
 
 
 def note_kept(definitions: Definitions, posted: Posted) -> None:

@@ -25,5 +25,5 @@ class SqlPrices:
         await self._database.write(body, defines=True)
 
     async def prices(self) -> Sequence[Price]:
-        await self._database.write(self._definitions.refresh)
+        await self._database.uncut(self._database.post(self._definitions.refresh, lasting=False))
         return self._definitions.price_book.all()

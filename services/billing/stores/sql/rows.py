@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row
 
 from services.billing.accounts import Account, Key
 from services.billing.books import Hold, HoldState
@@ -56,7 +55,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def entry_of(row: Row[Any]) -> Entry:
+def entry_of(row: Any) -> Entry:
     tokens = TokenCounts(
         row.input_tokens,
         row.output_tokens,
@@ -101,7 +100,7 @@ def hold_row(hold: Hold) -> dict[str, Any]:
     }
 
 
-def hold_of(row: Row[Any]) -> Hold:
+def hold_of(row: Any) -> Hold:
     caller = Caller(row.organization_id, row.user_id, row.key_id)
     return Hold(
         row.hold_id, caller, row.amount_nanos, HoldState(row.state), row.create_ns, row.expire_ns, row.digest
@@ -122,7 +121,7 @@ def price_row(price: Price, sequence: int) -> dict[str, Any]:
     }
 
 
-def price_of(row: Row[Any]) -> Price:
+def price_of(row: Any) -> Price:
     return Price(
         price_id=row.price_id,
         provider=row.provider,
@@ -150,7 +149,7 @@ def budget_row(budget: Budget) -> dict[str, Any]:
     }
 
 
-def budget_of(row: Row[Any]) -> Budget:
+def budget_of(row: Any) -> Budget:
     return Budget(
         budget_id=row.budget_id,
         organization_id=row.organization_id,
@@ -158,18 +157,18 @@ def budget_of(row: Row[Any]) -> Budget:
         period=Period(row.period),
         user_id=row.user_id,
         key_id=row.key_id,
-        soft=row.soft,
+        soft=bool(row.soft),
         alert_percents=_percents(row.alert_percents),
         source=Source(row.source),
         etag=row.etag,
     )
 
 
-def account_of(row: Row[Any]) -> Account:
+def account_of(row: Any) -> Account:
     return Account(row.organization_id, row.user_id, row.display_name, row.create_ns)
 
 
-def key_of(row: Row[Any]) -> Key:
+def key_of(row: Any) -> Key:
     return Key(
         row.key_id,
         row.organization_id,

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from services.billing.stores.sql.database import Database, Run
+from services.billing.stores.sql.database import Database
+from services.billing.stores.sql.sqlite_ledger import SqliteLedger
+from services.billing.stores.sql.transaction import Run
 
 _BUSY_TIMEOUT_SECONDS = 10
 _READERS = 2
@@ -35,7 +37,8 @@ def open_sqlite(path: Path) -> Database:
         reading.shutdown()
         os.close(lock_file)
 
-    return Database(writer, reader, _in(writing), _in(reading), release)
+    ledger = SqliteLedger(path, _in(writing), _BUSY_TIMEOUT_SECONDS)
+    return Database(writer, reader, ledger, run_write=_in(writing), run_read=_in(reading), release=release)
 
 
 def _in(threads: ThreadPoolExecutor) -> Run:

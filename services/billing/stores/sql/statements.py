@@ -1,9 +1,8 @@
 """The statements of a commit: built once for each dialect, and the same for any number of rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -11,10 +10,7 @@ from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
-    Connection,
     Dialect,
-    Row,
-    Select,
     Table,
     Text,
     UpdateBase,
@@ -28,26 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.billing.budgets import Period
-from services.billing.stores.sql.tables import budget_spending, budgets, holds, ledger, prices
-
-
-class Statement:
-    """A statement compiled once. SQLAlchemy's own way looks it up, binds and wraps each value of each row anew."""
-
-    def __init__(
-        self, dialect: Dialect, statement: Select[Any] | UpdateBase, names: Sequence[str] = ()
-    ) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=list(names) or None)
-        self._sql = str(compiled)
-        order = compiled.positiontup or []
-        self._values = itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
-
-    def query(self, connection: Connection, values: dict[str, Any]) -> Sequence[Row[Any]]:
-        return connection.exec_driver_sql(self._sql, self._values(values)).all()
-
-    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        if rows:
-            connection.exec_driver_sql(self._sql, list(map(self._values, rows)))
+from services.billing.stores.sql.statement import Statement
+from services.billing.stores.sql.tables import budget_spending, budgets, holds, ledger, prices, revisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +33,9 @@ class PostingStatements:
     """Each SELECT has the parameter `wanted`: ids, as `wanted()` writes them. Rows that will change are locked."""
 
     is_postgresql: bool
+    read_revision: Statement
+    read_budgets: Statement
+    read_added_prices: Statement
     read_holds: Statement
     read_booked: Statement
     read_held: Statement
@@ -70,23 +51,19 @@ class PostingStatements:
         return list(ids) if self.is_postgresql else msgspec.json.encode(list(ids)).decode()
 
 
-def posting_statements(connection: Connection) -> PostingStatements:
-    found = _built.get(connection.dialect.name)
-    if found is None:
-        found = _built[connection.dialect.name] = _build(connection.dialect)
-    return found
-
-
-_built: dict[str, PostingStatements] = {}
-
-
-def _build(connected: Dialect) -> PostingStatements:
+def posting_statements(connected: Dialect) -> PostingStatements:
     dialect = connected.name
     insert_spent = insert_into(dialect, budget_spending)
     booked = (ledger.c.attempt_id, ledger.c.digest, ledger.c.cost_nanos, ledger.c.price_id, ledger.c.unpriced)
     period_starts = or_(*(budget_spending.c.period_day == bindparam(period.name) for period in Period))
     return PostingStatements(
         is_postgresql=dialect == "postgresql",
+        read_revision=Statement(connected, select(revisions.c.definitions)),
+        read_budgets=Statement(connected, select(budgets)),
+        read_added_prices=Statement(
+            connected,
+            select(prices).where(prices.c.source == bindparam("source")).order_by(prices.c.sequence),
+        ),
         # SQLite ignores FOR UPDATE: its writer is alone.
         read_holds=Statement(
             connected,
