@@ -1,6 +1,7 @@
 """One serving process: composed, announced, and ended gracefully by SIGTERM."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ from services._runtime.telemetry import Telemetry, start_telemetry
 
 S = TypeVar("S", bound=ProcessSettings)
 EXIT_MISCONFIGURED = 2
+_GC_THRESHOLDS = (20_000, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ async def serve(
         server = GrpcServer(settings, application.services, [interceptor], prefix=plan.prefix)
         port = await server.start()
         metrics = await _serve_metrics(plan, telemetry, ending)
+        _calm_collector()
         ready(Addresses(join_host_port(split_host_port(settings.listen)[0], port), metrics))
         await stop.wait()
         telemetry.log.info("draining", drain_seconds=settings.drain_seconds)
@@ -101,6 +104,14 @@ async def serve(
         await server.stop()
     telemetry.log.info("stopped")
     return 0
+
+
+def _calm_collector() -> None:
+    # What was made so far lives as long as the process. What a call makes is freed by its reference counts, cycles are rare:
+    # looking for them as often as Python does by default took a tenth of the CPU, and stalled streams.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _serve_metrics(plan: Plan[Any], telemetry: Telemetry, ending: AsyncExitStack) -> str:

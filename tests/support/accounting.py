@@ -72,14 +72,14 @@ def output_known(run: Run, tokens: int) -> bool:
 
 
 async def blocked(run: Run) -> None:
-    """Returns once events wait for a write that does not end."""
+    """Returns once the handler is in a write that does not end."""
     waited, last = 0, -1
 
     def stands_still() -> bool:
         nonlocal waited, last
-        waiting = len(run._pending)
-        waited, last = (waited + 1 if waiting == last else 0), waiting
-        return waiting > 0 and waited * POLL_SECONDS > _STILL_SECONDS
+        is_writing = run._news is not None and run._news.done()
+        waited, last = (waited + 1 if is_writing and run._delivered == last else 0), run._delivered
+        return waited * POLL_SECONDS > _STILL_SECONDS
 
     await until(stands_still, "a blocked write")
 

@@ -56,15 +56,19 @@ class Deltas:
     def flush(self) -> list[completion_pb2.CompletionEvent]:
         """Every event so far."""
         if self._texts:
-            text = "".join(self._texts)
-            delta = completion_pb2.Delta(choice_index=self._choice, logprobs=self._logprobs)
+            event = _Event()
+            delta, text = event.delta, "".join(self._texts)
             if self._kind == "text":
                 delta.text = text
             elif self._kind == "refusal":
                 delta.refusal = text
             else:
                 delta.reasoning.text = text
-            self.events.append(_Event(delta=delta))
+            if self._choice:
+                delta.choice_index = self._choice
+            if self._logprobs:
+                delta.logprobs.extend(self._logprobs)
+            self.events.append(event)
             self._texts = []
             self._logprobs = []
         return self.events
