@@ -11,19 +11,20 @@ class Watchdog:
     would arm and disarm a timer for every chunk.
     """
 
-    __slots__ = ("_bark", "_deadline", "_loop", "_timer", "barked")
+    __slots__ = ("_bark", "_deadline", "_due", "_loop", "_timer", "barked")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bark: Callable[[], object]) -> None:
         self._loop = loop
         self._bark = bark
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self.barked = False
 
     def watch(self, deadline: float) -> None:
         """A wait begins that must end by `deadline`, in the loop's time."""
         self._deadline = deadline
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._due > deadline:
             self._arm(deadline)
 
     def rest(self) -> None:
@@ -39,7 +40,7 @@ class Watchdog:
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._look)
+        self._timer, self._due = self._loop.call_at(deadline, self._look), deadline
 
     def _look(self) -> None:
         self._timer = None

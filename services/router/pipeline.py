@@ -126,15 +126,21 @@ class Pipeline:
         except StoppedError:
             run.error = _stopped(run)
         except Exception as error:  # noqa: BLE001 - whatever happened, what was used is settled
-            self._observer.failed(run, error)
-            run.error = InternalError("an internal error ended the request; the log has its request id")
+            self._fail(run, error)
         finally:
             # The caller's deadline must not cut settlement short.
             context.detach()
             try:
                 await self._settle(run)
+            except Exception as error:  # noqa: BLE001 - the caller must not wait for an end that never comes
+                self._fail(run, error)
+                run.end(None)
             finally:
                 self._runs.discard(run)
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        self._observer.failed(run, error)
+        run.error = InternalError("an internal error ended the request; the log has its request id")
 
     async def _answer(self, run: Run) -> None:
         await self._admission.admit(run)
@@ -158,13 +164,16 @@ class Pipeline:
 
     async def _settle(self, run: Run) -> None:
         run.outcome = _outcome(run)
-        charging = self._charge_limits(run)
-        if charging is not None and run.error is not None and not run.legs:
-            # Refused: what was reserved is free again before the caller hears of it.
-            await charging
-            charging = None
+        charging: Awaitable[None] | None = None
         try:
-            await self._book(run)
+            try:
+                charging = self._charge_limits(run)
+                if charging is not None and run.error is not None and not run.legs:
+                    # Refused: what was reserved is free again before the caller hears of it.
+                    await charging
+                    charging = None
+            finally:
+                await self._book(run)
         finally:
             # Before the caller hears of the end: it may use its request_id again at once.
             self._in_flight.leave(run.principal.caller.organization_id, run.request)

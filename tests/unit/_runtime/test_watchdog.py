@@ -10,11 +10,9 @@ if TYPE_CHECKING:
 
 
 class Timer:
+    # No `when`: uvloop's handle of a time that has passed has none.
     def __init__(self, due: float, call: Callable[[], None]) -> None:
         self.due, self.call, self.cancelled = due, call, False
-
-    def when(self) -> float:
-        return self.due
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -36,7 +34,7 @@ class Clock:
 
     def turn(self, to: float) -> None:
         while due := [t for t in self.timers if not t.cancelled and t.due <= to]:
-            timer = min(due, key=Timer.when)
+            timer = min(due, key=lambda each: each.due)
             self.timers.remove(timer)
             self.now = timer.due
             timer.call()

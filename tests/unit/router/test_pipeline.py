@@ -226,6 +226,21 @@ async def test_a_defect_is_logged_and_settled_like_any_failure() -> None:
         stage.check_books()
 
 
+async def test_a_defect_in_settling_does_not_leave_the_caller_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_order: object) -> None:
+        raise RuntimeError("broken")
+
+    with staged(ScriptedProvider(ANSWER)) as stage:
+        monkeypatch.setattr(stage.limits, "settle", fail)
+        for _ in range(2):  # the second has the same id: the first has left
+            with pytest.raises(GatewayError, match="an internal error"):
+                await stage.read(stage.begin(request_id="mine"))
+        assert isinstance(stage.observer.failures[0], RuntimeError)
+        assert sorted(stage.bank.ledger) == ["c1.1", "c2.1"]
+
+
 async def test_a_stopped_run_closes_the_provider_and_is_booked_with_what_it_used() -> None:
     reached = asyncio.Event()
 
