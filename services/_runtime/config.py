@@ -9,16 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from services._runtime.environment import Secret
+from services._runtime.sections import ConfigError, read_text, section_node
+
+__all__ = ["ConfigError", "Credential", "Section", "read_section"]
 
 _M = TypeVar("_M", bound=BaseModel)
-
-
-class ConfigError(Exception):
-    """What is wrong with the file, one problem a line: `file:line: field: problem`."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 class Section(BaseModel):
@@ -49,7 +44,7 @@ class Credential(Section):
     def resolve(self, environ: Mapping[str, str]) -> Secret:
         """:raises ConfigError: the variable is not set, or the file can't be read."""
         if self.file is not None:
-            return Secret(_read(self.file).strip())
+            return Secret(read_text(self.file).strip())
         value = environ.get(self.env or "")
         if not value:
             raise ConfigError([f"{self.env} is not set; a credential of the configuration names it"])
@@ -63,58 +58,12 @@ def read_section(path: Path | None, section: str, model: type[_M]) -> _M:
     """
     if path is None:
         return model.model_validate({})
-    root = _compose(path)
-    node = _section_node(path, root, section)
+    node = section_node(path, section)
     value = {} if node is None else yaml.constructor.SafeConstructor().construct_document(node)
     try:
         return model.model_validate({} if value is None else value)
     except ValidationError as error:
         raise ConfigError(list(_problems(path, section, node, model, error))) from None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: {error}"]) from None
-
-
-def _compose(path: Path) -> yaml.MappingNode | None:
-    try:
-        root = yaml.compose(_read(path), Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError([f"{path}:{line}: {error.problem}"]) from None
-    if root is None:
-        return None
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError([f"{path}:1: the file is a mapping of sections, such as `router:`"])
-    if problems := list(_duplicates(path, root)):
-        raise ConfigError(problems)
-    return root
-
-
-def _duplicates(path: Path, node: yaml.Node) -> Iterator[str]:
-    seen: dict[str, int] = {}
-    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
-        key, value = child if isinstance(child, tuple) else (None, child)
-        if key is not None:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                yield f"{path}:{line}: {key.value}: stands already on line {seen[key.value]}"
-            seen[key.value] = line
-        yield from _duplicates(path, value)
-
-
-def _section_node(path: Path, root: yaml.MappingNode | None, section: str) -> yaml.Node | None:
-    entries = {} if root is None else {key.value: (key, value) for key, value in root.value}
-    if section in entries:
-        node: yaml.Node = entries[section][1]
-        return node
-    if near := difflib.get_close_matches(section, entries, n=1, cutoff=0.75):
-        line = entries[near[0]][0].start_mark.line + 1
-        raise ConfigError([f"{path}:{line}: {near[0]}: no such section; did you mean `{section}:`?"])
-    return None
 
 
 def _problems(

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import uvloop
 
-from services._runtime.config import ConfigError
 from services._runtime.logs import configure_logs
+from services._runtime.sections import ConfigError
 from services._runtime.server import StartError
 from services._runtime.serving import (
     EXIT_MISCONFIGURED,
@@ -20,7 +20,6 @@ from services._runtime.serving import (
 )
 from services._runtime.settings import SettingsError, SharedSettings, read_settings, read_shared
 from services._runtime.telemetry import Telemetry
-from services._runtime.workers import supervise
 
 __all__ = ["Application", "run"]
 
@@ -50,6 +49,8 @@ def run(
             raise StartError(  # noqa: TRY301 - told like every other misconfiguration
                 f"{obstacle} keeps its state in one process: set {plan.prefix}WORKERS=1, or choose a shared store"
             )
+        from services._runtime.workers import supervise  # noqa: PLC0415 - a single process needs no multiprocessing
+
         return supervise(plan)
     except (SettingsError, ConfigError, StartError) as error:
         tell_misconfigured(error)

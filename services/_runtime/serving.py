@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import structlog
-
 from services._runtime.address import join_host_port, split_host_port
 from services._runtime.authentication import Authenticate
 from services._runtime.boundary import Boundary
 from services._runtime.interceptors import GatewayInterceptor
+from services._runtime.logs import get_logger
 from services._runtime.metrics import MetricsEndpoint, exposition_of
 from services._runtime.server import GrpcServer, Service, StartError
 from services._runtime.settings import ProcessSettings, SharedSettings
@@ -72,7 +71,7 @@ def prefix_of(service: str) -> str:
 
 def tell_misconfigured(error: Exception) -> None:
     for problem in str(error).splitlines():
-        structlog.get_logger().error("can't start", problem=problem)
+        get_logger().error("can't start", problem=problem)
         print(problem, file=sys.stderr)  # noqa: T201 - for the person who just typed the command
 
 
@@ -135,7 +134,7 @@ def announce(plan: Plan[Any], addresses: Addresses, pids: Sequence[int] = ()) ->
     process: ProcessSettings = plan.settings
     if process.port_file is not None:
         _write_whole(process.port_file, addresses.grpc)
-    structlog.get_logger().info(
+    get_logger().info(
         "listening",
         address=addresses.grpc,
         metrics_address=addresses.metrics,

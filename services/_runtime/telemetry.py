@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from services._runtime.logs import configure_logs
+from services._runtime.logs import configure_logs, get_logger
 from services._runtime.metrics import BatchMetrics, RpcMetrics
 from services._runtime.settings import ProcessSettings
 from services._runtime.tracing import Tracing, start_tracing
@@ -41,5 +40,5 @@ def make_telemetry(service: str, tracing: Tracing | None = None) -> Telemetry:
         RpcMetrics(registry),
         BatchMetrics(registry),
         tracing or Tracing(service),
-        structlog.get_logger(),
+        get_logger(),
     )

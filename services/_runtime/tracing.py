@@ -1,37 +1,29 @@
 """Traces: W3C parents in, parent-based sampling, spans only for what is sampled."""
 
-import json
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import (
-    BatchSpanProcessor,
-    SimpleSpanProcessor,
-    SpanExporter,
-    SpanExportResult,
-)
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
+    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
     TraceFlags,
+    Tracer,
     set_span_in_context,
 )
 
 from services._runtime import context, semconv
 from services._runtime.context import RequestContext
 from services._runtime.settings import ProcessSettings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 TRACEPARENT_KEY = "traceparent"
 LINKS_KEY = "x-headgate-trace-links"
@@ -40,38 +32,18 @@ MAX_LINKS = 32
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
-class JsonLinesSpanExporter(SpanExporter):
-    """Appends each span to a file as one JSON line, at the moment it ends."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-        self._lock = threading.Lock()
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        with self._lock:
-            for span in spans:
-                self._file.write(json.dumps(json.loads(span.to_json(indent=None))) + "\n")
-            self._file.flush()
-        return SpanExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        self._file.close()
-
-
 class Tracing:
     """The process's tracer. Off (no exporter) it records nothing and passes a caller's trace on unchanged."""
 
     def __init__(self, service: str, exporters: Sequence[Any] = (), sample_ratio: float = 1.0) -> None:
         self._on = bool(exporters)
-        self._provider = TracerProvider(
-            sampler=ParentBasedTraceIdRatio(sample_ratio),
-            resource=Resource.create({semconv.SERVICE_NAME: f"headgate-{service}"}),
-            shutdown_on_exit=False,
-        )
-        for processor in exporters:
-            self._provider.add_span_processor(processor)
-        self._tracer = self._provider.get_tracer("headgate")
+        self._tracer: Tracer = NoOpTracer()
+        self._provider: TracerProvider | None = None
+        if exporters:
+            from services._runtime.spans import provider_of  # noqa: PLC0415 - 3 MB that tracing alone needs
+
+            self._provider = provider_of(service, exporters, sample_ratio)
+            self._tracer = self._provider.get_tracer("headgate")
 
     def begin_server_span(self, request: RequestContext, metadata: Mapping[str, Any]) -> Span | None:
         """The span of an incoming call, or None when it is not recorded; sets the request's trace ids."""
@@ -122,20 +94,17 @@ class Tracing:
                 context.enter(outer)
 
     def shutdown(self) -> None:
-        self._provider.shutdown()
+        if self._provider is not None:
+            self._provider.shutdown()
 
 
 def start_tracing(service: str, process: ProcessSettings) -> Tracing:
     """Exporters as the settings say: a collector, a file, both or none."""
-    exporters: list[Any] = []
-    if process.otlp_endpoint:
-        insecure = not process.otlp_endpoint.startswith("https://")
-        exporters.append(
-            BatchSpanProcessor(OTLPSpanExporter(process.otlp_endpoint, insecure=insecure, timeout=5))
-        )
-    if process.trace_file is not None:
-        exporters.append(SimpleSpanProcessor(JsonLinesSpanExporter(process.trace_file)))
-    return Tracing(service, exporters, process.trace_sample_ratio)
+    if not process.otlp_endpoint and process.trace_file is None:
+        return Tracing(service)
+    from services._runtime.spans import processors  # noqa: PLC0415 - 3 MB that tracing alone needs
+
+    return Tracing(service, processors(process), process.trace_sample_ratio)
 
 
 def render_links(links: Sequence[tuple[str, str]]) -> str:

@@ -12,12 +12,12 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-import structlog
 import uvloop
 
 from services._runtime.address import join_host_port
-from services._runtime.config import ConfigError
+from services._runtime.logs import get_logger
 from services._runtime.metrics import MetricsEndpoint
+from services._runtime.sections import ConfigError
 from services._runtime.server import StartError, checked_listen
 from services._runtime.serving import (
     EXIT_MISCONFIGURED,
@@ -88,7 +88,7 @@ async def _supervise(plan: Plan[Any], address: str) -> int:
     codes = [abs(worker.process.exitcode or 0) for worker in workers]
     if stop.is_set():
         return max(codes)
-    structlog.get_logger().error("a worker ended by itself", exit_codes=codes)
+    get_logger().error("a worker ended by itself", exit_codes=codes)
     return max(1, *codes)
 
 

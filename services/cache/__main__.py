@@ -6,8 +6,8 @@ from functools import partial
 
 from headgate.cache.v1.cache_service_pb2_grpc import add_CacheServiceServicer_to_server
 from services._runtime.authentication import require_internal_token
-from services._runtime.config import read_section
 from services._runtime.process import Application, run
+from services._runtime.sections import refuse_keys
 from services._runtime.server import Service
 from services._runtime.settings import SettingsError, SharedSettings
 from services._runtime.telemetry import Telemetry
@@ -15,16 +15,15 @@ from services.cache.cache import AnswerCache, Bounds
 from services.cache.metrics import CacheCollector
 from services.cache.secret import keep_secret
 from services.cache.servicer import SERVICE, TRUSTED_METHODS, CacheServicer
-from services.cache.settings import CacheSection, CacheSettings
+from services.cache.settings import CacheSettings
 from services.cache.store import EntryStore
 from services.cache.stores.memory import MemoryEntryStore
-from services.cache.stores.redis import RedisEntryStore
 
 _NS = 1_000_000_000
 
 
 async def compose(settings: CacheSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
-    read_section(shared.config, "cache", CacheSection)
+    refuse_keys(shared.config, "cache")
     store = _store(settings)
     bounds = Bounds(
         settings.default_ttl_seconds * _NS, settings.max_ttl_seconds * _NS, settings.max_entry_bytes
@@ -43,6 +42,8 @@ async def compose(settings: CacheSettings, shared: SharedSettings, telemetry: Te
 def _store(settings: CacheSettings) -> EntryStore:
     if not settings.is_shared:
         return MemoryEntryStore(settings.max_bytes, settings.organization_bytes)
+    from services.cache.stores.redis import RedisEntryStore  # noqa: PLC0415 - 7 MB that the memory store saves
+
     try:
         return RedisEntryStore.connect(
             settings.store, settings.store_timeout_seconds, settings.max_ttl_seconds * _NS

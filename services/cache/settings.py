@@ -1,8 +1,7 @@
-"""Every setting of the cache, from `HEADGATE_CACHE_*` and the file's `cache:` section."""
+"""Every setting of the cache, from `HEADGATE_CACHE_*`."""
 
 from dataclasses import dataclass
 
-from services._runtime.config import Section
 from services._runtime.settings import ProcessSettings, Secret, SettingsError, setting
 
 PREFIX = "HEADGATE_CACHE_"
@@ -46,10 +45,6 @@ class CacheSettings(ProcessSettings):
     @property
     def organization_bytes(self) -> int:
         return self.max_organization_bytes or self.max_bytes // 2
-
-
-class CacheSection(Section):
-    """The file's `cache:`. It has no keys in this version, so that each one is refused by its name."""
 
 
 def contradictions(settings: CacheSettings) -> list[str]:

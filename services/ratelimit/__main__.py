@@ -4,21 +4,22 @@ import asyncio
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from envoy.service.ratelimit.v3.rls_pb2_grpc import (
     add_RateLimitServiceServicer_to_server as add_envoy_servicer,
 )
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import add_RateLimitServiceServicer_to_server
 from services._runtime.authentication import require_internal_token
-from services._runtime.config import read_section
 from services._runtime.process import Application, run
+from services._runtime.sections import has_section
 from services._runtime.server import Service
 from services._runtime.settings import SettingsError, SharedSettings
 from services._runtime.telemetry import Telemetry
 from services.ratelimit.book import LimitBook
-from services.ratelimit.config import RateLimitSection
 from services.ratelimit.envoy_servicer import SERVICE as ENVOY_SERVICE
 from services.ratelimit.envoy_servicer import EnvoyRateLimitServicer
+from services.ratelimit.limit import Limit
 from services.ratelimit.limiter import Limiter
 from services.ratelimit.metrics import LimiterMetrics
 from services.ratelimit.servicer import SERVICE, TRUSTED_METHODS, RateLimitServicer
@@ -26,17 +27,13 @@ from services.ratelimit.settings import MEMORY, RateLimitSettings, single_proces
 from services.ratelimit.store import BucketStore, LimitStore
 from services.ratelimit.stores.memory import MemoryBucketStore
 from services.ratelimit.stores.memory_limits import MemoryLimitStore
-from services.ratelimit.stores.redis import RedisBucketStore
-from services.ratelimit.stores.redis_limits import RedisLimitStore
-from services.ratelimit.stores.redis_script import ScriptedRedis
 
 _US = 1_000_000
 
 
 async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
-    section = read_section(shared.config, "ratelimit", RateLimitSection)
     buckets, limits = _stores(settings)
-    book = LimitBook(limits, [declared.limit() for declared in section.limits])
+    book = LimitBook(limits, _declared(shared.config))
     await book.refresh_or_keep(telemetry.log)
     following = asyncio.create_task(book.follow(settings.refresh_seconds, telemetry.log))
     metrics = LimiterMetrics(telemetry.registry)
@@ -59,9 +56,24 @@ async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry
     )
 
 
+def _declared(config: Path | None) -> list[Limit]:
+    if not has_section(config, "ratelimit"):
+        return []
+    # Here, for pydantic is 9 MB that an installation without declared limits saves.
+    from services._runtime.config import read_section  # noqa: PLC0415
+    from services.ratelimit.config import RateLimitSection  # noqa: PLC0415
+
+    return [declared.limit() for declared in read_section(config, "ratelimit", RateLimitSection).limits]
+
+
 def _stores(settings: RateLimitSettings) -> tuple[BucketStore, LimitStore]:
     if settings.store == MEMORY:
         return MemoryBucketStore(lambda: time.monotonic_ns() // 1000), MemoryLimitStore()
+    # Here, for they are 7 MB that the memory store saves.
+    from services.ratelimit.stores.redis import RedisBucketStore  # noqa: PLC0415
+    from services.ratelimit.stores.redis_limits import RedisLimitStore  # noqa: PLC0415
+    from services.ratelimit.stores.redis_script import ScriptedRedis  # noqa: PLC0415
+
     try:
         redis = ScriptedRedis.connect(
             settings.store, settings.store_timeout_seconds, settings.store_connections

@@ -58,6 +58,10 @@ class Slots:
                 return self._leaves_at(slot) - self.time_us
         return 0
 
+    def outlook(self) -> tuple[int, int]:
+        """What can't be taken, and how long until all can."""
+        return self.total, self.reset_after_us()
+
     def reset_after_us(self) -> int:
         if not self.slots:
             return 0

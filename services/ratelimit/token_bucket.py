@@ -61,6 +61,13 @@ class Fill:
     def fits_after_us(self, amount: int, capacity: int) -> int | None:
         return fits_after_us(self.scaled, self.amount, self.interval_us, amount, capacity)
 
+    def outlook(self) -> tuple[int, int]:
+        """What can't be taken, in whole units, and how long until all can."""
+        scaled = self.scaled
+        if not scaled:
+            return 0, 0
+        return -(-scaled // self.interval_us), reset_after_us(scaled, self.amount)
+
     def reset_after_us(self) -> int:
         return reset_after_us(self.scaled, self.amount) if self.scaled else 0
 

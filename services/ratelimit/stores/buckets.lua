@@ -299,16 +299,25 @@ local function write(key, packed, life_us)
   redis.call('SET', key, packed, 'EX', life)
 end
 
--- Numbers, packed as doubles: a third of what msgpack takes. `NUMBERS[n]` is the format of n of them.
-local NUMBERS = setmetatable({}, {
-  __index = function(formats, count)
-    formats[count] = '<' .. string.rep('d', count)
-    return formats[count]
-  end,
-})
+-- How many numbers of one kind are packed: buckets as doubles, for that takes a third of what msgpack takes, and answers as
+-- integers, for the client.
+local function formats_of(kind)
+  return setmetatable({}, {
+    __index = function(formats, count)
+      formats[count] = '<' .. string.rep(kind, count)
+      return formats[count]
+    end,
+  })
+end
+
+local NUMBERS, INTEGERS = formats_of('d'), formats_of('i8')
 
 local function pack_numbers(numbers)
   return struct.pack(NUMBERS[#numbers], unpack(numbers))
+end
+
+local function pack_answer(integers)
+  return struct.pack(INTEGERS[#integers], unpack(integers))
 end
 
 local function unpack_numbers(packed)

@@ -83,7 +83,7 @@ local function decide(record_key, keys_at, ttl, packed_rules, amounts_at)
     answer[size + 3], answer[size + 4], answer[size + 5] = kind.outlook(bucket, wanted, rule[CAPACITY])
     size = size + 5
   end
-  local packed = pack_numbers(answer)
+  local packed = pack_answer(answer)
   if admitted then
     record[ANSWER] = packed
     write_record(record_key, record)

@@ -89,9 +89,9 @@ class MemoryBucketStore:
         identity = (reservation.organization_id, reservation.reservation_id)
         if (known := self._record(identity, now_us)) is not None:
             return known.decision
-        admitted, wanted = True, []
+        admitted, wanted, amounts = True, [], reservation.amounts
         for bucket in reservation.buckets:
-            state, amount = self._state(bucket, now_us), reservation.amounts[bucket.metric - 1]
+            state, amount = self._state(bucket, now_us), amounts[bucket.metric - 1]
             fits = state.fits(amount, bucket.capacity)
             admitted = admitted and (fits or bucket.shadow)
             wanted.append((bucket, state, amount, fits))
@@ -130,7 +130,10 @@ class MemoryBucketStore:
         self._records[identity] = record
 
     def _state(self, bucket: Bucket, now_us: int) -> _State:
-        state = self._unshaped_state(bucket, now_us)
+        state = self._buckets.get(bucket.key)
+        if state is None:
+            return self._opened(bucket, now_us)
+        state.advance(now_us)
         if state.shape is not bucket.shape:
             state.reshape(bucket.shape)
         return state
@@ -138,10 +141,13 @@ class MemoryBucketStore:
     def _unshaped_state(self, bucket: Bucket, now_us: int) -> _State:
         state = self._buckets.get(bucket.key)
         if state is None:
-            state = self._buckets[bucket.key] = _empty(bucket, now_us)
-            self._idle.add(bucket.key, now_us + _LINGER_US)
-        else:
-            state.advance(now_us)
+            return self._opened(bucket, now_us)
+        state.advance(now_us)
+        return state
+
+    def _opened(self, bucket: Bucket, now_us: int) -> _State:
+        state = self._buckets[bucket.key] = _empty(bucket, now_us)
+        self._idle.add(bucket.key, now_us + _LINGER_US)
         return state
 
     def _advance(self) -> int:
@@ -167,7 +173,7 @@ def _empty(bucket: Bucket, now_us: int) -> _State:
 
 
 def _standing(bucket: Bucket, state: _State, amount: int, fits: bool) -> Standing:
-    capacity, units = bucket.capacity, state.units
+    capacity, (units, reset_after_us) = bucket.capacity, state.outlook()
     return Standing(
         bucket.limit_id,
         bucket.metric,
@@ -175,6 +181,6 @@ def _standing(bucket: Bucket, state: _State, amount: int, fits: bool) -> Standin
         bucket.shadow,
         not fits,
         capacity - units if units < capacity else 0,
-        state.reset_after_us(),
+        reset_after_us,
         0 if fits else state.fits_after_us(amount, capacity),
     )

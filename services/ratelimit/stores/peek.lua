@@ -10,4 +10,4 @@ for place, rule in ipairs(rules_of(ARGV[1])) do
     answer[#answer + 1] = number
   end
 end
-return pack_numbers(answer)
+return pack_answer(answer)

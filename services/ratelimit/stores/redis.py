@@ -16,8 +16,8 @@ from services.ratelimit.token_bucket import fits_after_us, reset_after_us
 # Another format of buckets or reservations is another prefix: what an older version wrote is not found, and expires.
 _PREFIX = "hgr2:"
 _SETTLED, _RELEASED = 2, 3
-# Whether the limit is exceeded, the amount wanted, and the bucket's outlook in three numbers: integers, as doubles.
-_ROW = struct.Struct("<5d")
+# Whether the limit is exceeded, the amount wanted, and the bucket's outlook in three numbers.
+_ROW = struct.Struct("<5q")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_rules = msgspec.msgpack.Decoder(list[tuple[int, int, int, int, int, bool, str]]).decode
 
@@ -137,9 +137,9 @@ def _standings(buckets: Sequence[Bucket], answer: bytes) -> tuple[Standing, ...]
     return tuple([_standing(bucket, row) for bucket, row in rows])
 
 
-def _standing(bucket: Bucket, row: tuple[float, ...]) -> Standing:
+def _standing(bucket: Bucket, row: tuple[int, ...]) -> Standing:
     # The outlook's meaning depends on the kind: a part of a unit, or when the bucket is empty.
-    exceeded, wanted, units, outlook, fits_after = map(int, row)
+    exceeded, wanted, units, outlook, fits_after = row
     shape, capacity, reset_after = bucket.shape, bucket.capacity, outlook
     after: int | None = 0
     if shape.kind == Kind.TOKEN_BUCKET:
@@ -155,7 +155,7 @@ def _standing(bucket: Bucket, row: tuple[float, ...]) -> Standing:
         capacity,
         bucket.shadow,
         exceeded == 1,
-        max(0, capacity - units),
+        capacity - units if units < capacity else 0,
         reset_after,
         after,
     )

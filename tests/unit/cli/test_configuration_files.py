@@ -5,15 +5,14 @@ from pathlib import Path
 import pytest
 
 from services._runtime.config import Section, read_section
+from services._runtime.sections import refuse_keys
 from services.billing.config import BillingSection
-from services.cache.settings import CacheSection
 from services.ratelimit.config import RateLimitSection
 from services.router.config import RouterConfig
 
 FOLDER = Path(__file__).parents[3] / "config"
 SECTIONS: dict[str, type[Section]] = {
     "router": RouterConfig,
-    "cache": CacheSection,
     "ratelimit": RateLimitSection,
     "billing": BillingSection,
 }
@@ -23,6 +22,7 @@ SECTIONS: dict[str, type[Section]] = {
 @pytest.mark.parametrize("file", ["demo.yaml", "production.example.yaml"])
 def test_every_service_accepts_its_section(file: str, section: str) -> None:
     read_section(FOLDER / file, section, SECTIONS[section])
+    refuse_keys(FOLDER / file, "cache")
 
 
 def test_the_demo_has_an_alias_a_model_with_two_targets_a_limit_and_a_price_for_every_model() -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from services._runtime.config import Section, read_section
+from services._runtime.sections import refuse_keys
 from services.billing.config import BillingSection
-from services.cache.settings import CacheSection
 from services.ratelimit.config import RateLimitSection
 from services.router.config import RouterConfig
 from tests.unit.deploy.compose_file import KINDS, ROOT, SECRETS, compose, port, service
@@ -19,7 +19,6 @@ from tests.unit.deploy.conftest import Generate
 INSTALLATION = ROOT / "deploy" / "headgate.yaml"
 SECTIONS: dict[str, type[Section]] = {
     "router": RouterConfig,
-    "cache": CacheSection,
     "ratelimit": RateLimitSection,
     "billing": BillingSection,
 }
@@ -92,6 +91,10 @@ def test_git_sees_no_secret() -> None:
 @pytest.mark.parametrize("name", sorted(SECTIONS))
 def test_the_configuration_is_one_that_the_services_read(name: str) -> None:
     read_section(INSTALLATION, name, SECTIONS[name])
+
+
+def test_the_configuration_has_nothing_for_the_cache_which_reads_nothing() -> None:
+    refuse_keys(INSTALLATION, "cache")
 
 
 def test_credentials_are_secrets_that_the_router_mounts() -> None:
