@@ -33,13 +33,14 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """A channel to every replica behind `address` (`host:port`, or a target with its own scheme).
 
-    With `tls_ca_file` it is TLS; certificate and key are the client's own, where the peer asks for them.
+    Its connections are its own: several channels reach several of the workers that share a port. With `tls_ca_file` it is TLS; certificate and key are the client's own, where the peer asks for them.
     """
     has_scheme = "://" in address or address.startswith(("unix:", "ipv4:", "ipv6:"))
     target = address if has_scheme else f"dns:///{address}"
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", 0),
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

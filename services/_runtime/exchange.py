@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from typing import Any
 
 import grpc
@@ -17,19 +18,20 @@ RENEWAL_SECONDS = 1.0
 class Exchange:
     """Called as a unary multicallable is, one call at a time; its calls travel over one stream as long as that lasts.
 
-    A stream is given up after `renewal_seconds`, so that the calls spread over the peer's replicas as they come and go, and
-    no idle stream delays a peer's end. A call that gets no answer in its time ends the stream too: answers come in the
+    A stream is given up after `renewal_seconds`, and the next is opened by the next of `openers`: so the calls spread over
+    the peer's replicas as they come and go, and over the workers that its connections lead to, and no idle stream delays
+    a peer's end. A call that gets no answer in its time ends the stream too: answers come in the
     order of the requests, and a later one must not be taken for it. A call is never repeated here.
     """
 
     def __init__(
         self,
-        open_stream: Callable[..., Any],
+        openers: Sequence[Callable[..., Any]],
         metadata: Sequence[tuple[str, str]] = (),
         *,
         renewal_seconds: float = RENEWAL_SECONDS,
     ) -> None:
-        self._open_stream = open_stream
+        self._openers = cycle(openers)
         self._metadata = tuple(metadata)
         self._renewal_seconds = renewal_seconds
         self._stream: Any = None
@@ -67,7 +69,7 @@ class Exchange:
         return answer
 
     def _begin(self) -> Any:
-        stream = self._stream = self._open_stream(metadata=self._metadata)
+        stream = self._stream = next(self._openers)(metadata=self._metadata)
         self._is_old = False
         asyncio.get_running_loop().call_later(self._renewal_seconds, self._grow_old, stream)
         return stream

@@ -37,6 +37,8 @@ from services.router.spool import open_spool
 
 # Of the time to drain, what streams have to end by themselves; in the rest those that did not are told why they end.
 _SHARE = 0.8
+# Workers of a peer share one port, and a connection leads to one of them.
+_CONNECTIONS_PER_PEER = 4
 ROUTER, JOBS = "headgate.router.v1.RouterService", "headgate.router.v1.JobService"
 
 
@@ -48,27 +50,14 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     clock = Clock(time.monotonic, time.time_ns)
     metrics = RouterMetrics(telemetry.registry, telemetry.log, frozenset(catalog.models))
 
-    channels = [
-        open_channel(address, tls_ca_file=settings.peer_ca_file, max_message_bytes=settings.max_message_bytes)
-        for address in (settings.ratelimit_address, settings.cache_address, settings.billing_address)
-    ]
-    pace = Pace(time.monotonic, time.process_time)
-    connections = [
-        Connection(
-            channel,
-            Caller(shared.internal_token),
-            settings.peer_timeout_seconds,
-            telemetry.batches.of(peer),
-            pace,
-        )
-        for peer, channel in zip(("ratelimit", "cache", "billing"), channels, strict=True)
-    ]
+    peers = connect_peers(settings, shared, telemetry)
     limits, cached, bank = (
-        GrpcRateLimit(connections[0]),
-        GrpcCache(connections[1]),
-        GrpcBilling(connections[2]),
+        GrpcRateLimit(peers["ratelimit"]),
+        GrpcCache(peers["cache"]),
+        GrpcBilling(peers["billing"]),
     )
-    accounts = GrpcAccounts(connections[2])
+    accounts = GrpcAccounts(peers["billing"])
+    channels = [channel for peer in peers.values() for channel in peer.channels]
 
     spool_root = shared.data_dir / "spool"
     spool, adopted = open_spool(spool_root, settings.spool_max_bytes)
@@ -119,6 +108,33 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
             *(provider.close for provider in providers.values()),
         ],
     )
+
+
+def connect_peers(
+    settings: RouterSettings, shared: SharedSettings, telemetry: Telemetry
+) -> dict[str, Connection]:
+    pace = Pace(time.monotonic, time.process_time)
+
+    def connect(peer: str, address: str) -> Connection:
+        channels = [
+            open_channel(
+                address, tls_ca_file=settings.peer_ca_file, max_message_bytes=settings.max_message_bytes
+            )
+            for _ in range(_CONNECTIONS_PER_PEER)
+        ]
+        return Connection(
+            channels,
+            Caller(shared.internal_token),
+            settings.peer_timeout_seconds,
+            telemetry.batches.of(peer),
+            pace,
+        )
+
+    return {
+        "ratelimit": connect("ratelimit", settings.ratelimit_address),
+        "cache": connect("cache", settings.cache_address),
+        "billing": connect("billing", settings.billing_address),
+    }
 
 
 def build_providers(config: RouterConfig) -> dict[str, Provider]:

@@ -27,7 +27,7 @@ OnDeparture = Callable[[int, int], None]
 class Connection:
     """How a peer is reached. `timeout_seconds` is for one batch, or one call, with its retries."""
 
-    channel: grpc.aio.Channel
+    channels: Sequence[grpc.aio.Channel]
     caller: Caller
     timeout_seconds: float
     on_departure: OnDeparture
@@ -38,9 +38,9 @@ class GrpcRateLimit:
     """`RateLimit` over gRPC."""
 
     def __init__(self, connection: Connection) -> None:
-        stub = ratelimit_service_pb2_grpc.RateLimitServiceStub(connection.channel)
-        self._submit = _exchanging(connection, stub.Exchange, ratelimit.ExchangeRequest)
-        self._release = _single(connection, stub.Release)
+        stubs = [ratelimit_service_pb2_grpc.RateLimitServiceStub(channel) for channel in connection.channels]
+        self._submit = _exchanging(connection, [stub.Exchange for stub in stubs], ratelimit.ExchangeRequest)
+        self._release = _single(connection, stubs[0].Release)
 
     def reserve(self, request: ratelimit.ReserveRequest) -> Awaitable[ratelimit.ReserveResponse]:
         return self._submit(("reserve", request))
@@ -56,8 +56,8 @@ class GrpcCache:
     """`Cache` over gRPC."""
 
     def __init__(self, connection: Connection) -> None:
-        stub = cache_service_pb2_grpc.CacheServiceStub(connection.channel)
-        self._submit = _exchanging(connection, stub.Exchange, cache.ExchangeRequest)
+        stubs = [cache_service_pb2_grpc.CacheServiceStub(channel) for channel in connection.channels]
+        self._submit = _exchanging(connection, [stub.Exchange for stub in stubs], cache.ExchangeRequest)
 
     def lookup(self, request: cache.LookupRequest) -> Awaitable[cache.LookupResponse]:
         return self._submit(("lookup", request))
@@ -70,9 +70,9 @@ class GrpcBilling:
     """`Billing` over gRPC."""
 
     def __init__(self, connection: Connection) -> None:
-        stub = billing_service_pb2_grpc.BillingServiceStub(connection.channel)
-        self._submit = _exchanging(connection, stub.Exchange, billing.ExchangeRequest)
-        self._void = _single(connection, stub.Void)
+        stubs = [billing_service_pb2_grpc.BillingServiceStub(channel) for channel in connection.channels]
+        self._submit = _exchanging(connection, [stub.Exchange for stub in stubs], billing.ExchangeRequest)
+        self._void = _single(connection, stubs[0].Void)
 
     def authorize(self, request: billing.AuthorizeRequest) -> Awaitable[billing.AuthorizeResponse]:
         return self._submit(("authorize", request))
@@ -89,7 +89,7 @@ class GrpcAccounts:
 
     def __init__(self, connection: Connection) -> None:
         self._resolve = _single(
-            connection, account_service_pb2_grpc.AccountServiceStub(connection.channel).ResolveKey
+            connection, account_service_pb2_grpc.AccountServiceStub(connection.channels[0]).ResolveKey
         )
 
     async def resolve(self, token: str) -> Principal:
@@ -98,11 +98,11 @@ class GrpcAccounts:
 
 
 def _exchanging(
-    connection: Connection, method: Any, make_request: Callable[[], Any]
+    connection: Connection, methods: Sequence[Any], make_request: Callable[[], Any]
 ) -> Callable[[tuple[str, Any]], Awaitable[Any]]:
     """Takes (which batch of an exchange's request, the call's own request), and gives what the peer answers to it."""
     caller, timeout_seconds = connection.caller, connection.timeout_seconds
-    exchange = Exchange(method, caller.authorization)
+    exchange = Exchange(methods, caller.authorization)
 
     async def send(calls: list[tuple[str, Any]]) -> Sequence[Any]:
         request = make_request()

@@ -62,7 +62,7 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 def lasting(streams: Streams) -> Exchange:
-    return Exchange(streams, renewal_seconds=LASTING)
+    return Exchange([streams], renewal_seconds=LASTING)
 
 
 def immediate() -> Caller:
@@ -89,7 +89,7 @@ async def test_calls_are_answered_in_order_over_one_stream(echo: Served, connect
 
 async def test_a_stream_is_renewed_after_its_time(echo: Served, connect: Connect) -> None:
     streams = connect(echo)
-    exchange = Exchange(streams, renewal_seconds=0.02)
+    exchange = Exchange([streams], renewal_seconds=0.02)
     async with asyncio.timeout(10):
         while len(streams.opened) < 3:
             assert await answer(exchange, "a") == "a"
@@ -101,7 +101,7 @@ async def test_a_call_that_outlasts_its_streams_time_is_answered_on_it(
     echo: Served, connect: Connect
 ) -> None:
     streams = connect(echo)
-    exchange = Exchange(streams, renewal_seconds=0.01)
+    exchange = Exchange([streams], renewal_seconds=0.01)
     call = asyncio.create_task(exchange(request("long", mode="wait"), timeout=5))
     await echo.servicer.entered.wait()
     await asyncio.sleep(0.02)
@@ -113,9 +113,17 @@ async def test_a_call_that_outlasts_its_streams_time_is_answered_on_it(
 
 async def test_renewed_streams_spread_over_the_replicas(serve: Callable[..., Any], connect: Connect) -> None:
     replicas = [await serve(), await serve()]
-    exchange = Exchange(connect(*replicas), renewal_seconds=0.0)
+    exchange = Exchange([connect(*replicas)], renewal_seconds=0.0)
     async with asyncio.timeout(10):
         while not all(replica.servicer.calls >= 5 for replica in replicas):
+            await answer(exchange, "a")
+
+
+async def test_each_renewal_takes_the_next_connection(serve: Callable[..., Any], connect: Connect) -> None:
+    one, other = await serve(), await serve()
+    exchange = Exchange([connect(one), connect(other)], renewal_seconds=0.0)
+    async with asyncio.timeout(10):
+        while not (one.servicer.calls and other.servicer.calls):
             await answer(exchange, "a")
 
 
@@ -154,7 +162,7 @@ async def test_the_call_of_a_peer_that_goes_away_is_made_again_with_another(
     serve: Callable[..., Any], connect: Connect
 ) -> None:
     replicas = [await serve(), await serve()]
-    warm = Exchange(streams := connect(*replicas), renewal_seconds=0.0)
+    warm = Exchange([streams := connect(*replicas)], renewal_seconds=0.0)
     async with asyncio.timeout(10):
         while not all(replica.servicer.calls for replica in replicas):
             await answer(warm, "a")
@@ -292,7 +300,7 @@ async def test_a_stranger_is_refused_and_nothing_that_it_sends_is_looked_at(
     asked = request("a")
     asked.context.request_id = "r-1"
     with pytest.raises(GatewayError) as raised:
-        await caller.call(Exchange(connect(served), caller.authorization), asked, timeout_seconds=5)
+        await caller.call(Exchange([connect(served)], caller.authorization), asked, timeout_seconds=5)
     assert (raised.value.code, raised.value.reason) == (Code.UNAUTHENTICATED, reason)
     (span,) = exporter.get_finished_spans()
     assert dict(span.attributes or {})[semconv.REQUEST_ID] != "r-1"
@@ -302,7 +310,7 @@ async def test_a_stranger_is_refused_and_nothing_that_it_sends_is_looked_at(
 async def test_a_peer_with_the_token_is_let_in(serve: Callable[..., Any], connect: Connect) -> None:
     served: Served = await serve(authenticate=require_internal_token(Secret("t")))
     caller = Caller(Secret("t"))
-    exchange = Exchange(connect(served), caller.authorization)
+    exchange = Exchange([connect(served)], caller.authorization)
     response = await caller.call(exchange, request(mode="principal"), timeout_seconds=5)
     assert response.text == "internal"
 
@@ -367,7 +375,7 @@ async def test_an_idle_stream_delays_a_peers_end_by_no_more_than_the_renewal(
     serve: Callable[..., Any], connect: Connect
 ) -> None:
     served: Served = await serve(drain_seconds=60.0)
-    exchange = Exchange(connect(served), renewal_seconds=0.2)
+    exchange = Exchange([connect(served)], renewal_seconds=0.2)
     await answer(exchange, "a")
     async with asyncio.timeout(10):
         await served.server.stop()
@@ -375,7 +383,7 @@ async def test_an_idle_stream_delays_a_peers_end_by_no_more_than_the_renewal(
 
 async def test_an_idle_stream_is_opened_anew_only_for_the_next_call(echo: Served, connect: Connect) -> None:
     streams = connect(echo)
-    exchange = Exchange(streams, renewal_seconds=0.0)
+    exchange = Exchange([streams], renewal_seconds=0.0)
     await answer(exchange, "a")
     await until(streams.opened[0].done)
     assert len(streams.opened) == 1
