@@ -33,11 +33,21 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """A channel to every replica behind `address` (`host:port`, or a target with its own scheme).
 
-    Its connections are its own: several channels reach several of the workers that share a port. With `tls_ca_file` it is TLS; certificate and key are the client's own, where the peer asks for them.
+    Its connections are its own: several channels reach several of the workers that share a port. With `tls_ca_file` it is
+    TLS; certificate and key are the client's own, where the peer asks for them.
     """
     has_scheme = "://" in address or address.startswith(("unix:", "ipv4:", "ipv6:"))
     target = address if has_scheme else f"dns:///{address}"
-    options = [
+    options = channel_options(max_message_bytes)
+    if tls_ca_file is None:
+        return grpc.aio.insecure_channel(target, options)
+    own = [None if file is None else file.read_bytes() for file in (tls_key_file, tls_cert_file)]
+    credentials = grpc.ssl_channel_credentials(tls_ca_file.read_bytes(), *own)
+    return grpc.aio.secure_channel(target, credentials, options)
+
+
+def channel_options(max_message_bytes: int) -> list[tuple[str, str | int]]:
+    return [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", 0),
         ("grpc.use_local_subchannel_pool", 1),
@@ -50,11 +60,6 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
-    if tls_ca_file is None:
-        return grpc.aio.insecure_channel(target, options)
-    own = [None if file is None else file.read_bytes() for file in (tls_key_file, tls_cert_file)]
-    credentials = grpc.ssl_channel_credentials(tls_ca_file.read_bytes(), *own)
-    return grpc.aio.secure_channel(target, credentials, options)
 
 
 class Caller:

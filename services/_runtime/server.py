@@ -124,7 +124,7 @@ def server_options(process: ProcessSettings) -> list[tuple[str, int]]:
         # Twice the cap: what lies between is refused by the interceptor, which can name the field that is too large.
         ("grpc.max_receive_message_length", 2 * process.max_message_bytes),
         ("grpc.max_send_message_length", process.max_message_bytes),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.so_reuseport", int(process.workers > 1)),
     ]
