@@ -24,6 +24,7 @@ def apart(target: str, *arguments: Any, saves: str) -> Any:
         input=pickle.dumps(arguments),
         stdout=subprocess.PIPE,
         check=True,
+        start_new_session=True,  # a Ctrl-C is for this process to answer
     )
     result = pickle.loads(done.stdout)  # noqa: S301 - see above
     if isinstance(result, ConfigError):
