@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -13,6 +14,9 @@ class ConfigError(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
 
 
 def section_node(path: Path, section: str) -> yaml.Node | None:

@@ -7,31 +7,33 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from headgate.billing.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from headgate.billing.v1.billing_service_pb2_grpc import add_BillingServiceServicer_to_server
+from services._runtime.apart import apart
 from services._runtime.authentication import require_internal_token
-from services._runtime.config import read_section
 from services._runtime.process import Application, run
+from services._runtime.sections import has_section
 from services._runtime.server import Service
 from services._runtime.serving import EXIT_MISCONFIGURED, tell_misconfigured
 from services._runtime.settings import SettingsError, SharedSettings, read_settings, read_shared
 from services._runtime.telemetry import Telemetry
 from services.billing import account_servicer, servicer
+from services.billing.budgets import Budget
 from services.billing.catalog import load_catalog
-from services.billing.config import BillingSection
 from services.billing.errors import StoreUnavailableError
 from services.billing.keys import new_token
 from services.billing.metrics import BillingMetrics
 from services.billing.pepper import keep_pepper
 from services.billing.prices import PriceBook
+from services.billing.pricing import Price
 from services.billing.settings import PEPPER_VARIABLE, PREFIX, BillingSettings, single_process
 from services.billing.stores.sql.accounts import SqlAccounts
 from services.billing.stores.sql.budgets import SqlBudgets
 from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.ledger import SqlLedger
-from services.billing.stores.sql.postgresql import open_postgresql
 from services.billing.stores.sql.prices import SqlPrices
 from services.billing.stores.sql.schema import NewerSchemaError, migrate
 from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
@@ -39,14 +41,14 @@ from services.billing.sweep import sweep_for_ever
 
 
 async def compose(settings: BillingSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
-    section = read_section(shared.config, "billing", BillingSection)
+    declared_prices, declared_budgets = _declared(shared.config)
     pepper = _pepper(settings, shared)
     database = await _ready_database(settings, shared)
-    definitions = Definitions(PriceBook(load_catalog(), [price.price() for price in section.prices]))
+    definitions = Definitions(PriceBook(load_catalog(), declared_prices))
     metrics = BillingMetrics(telemetry.registry)
     ledger = SqlLedger(database, definitions, settings.unpriced_models, time.time_ns, metrics.committed)
     budgets = SqlBudgets(database, definitions, time.time_ns)
-    await budgets.declare_budgets([budget.budget() for budget in section.budgets])
+    await budgets.declare_budgets(declared_budgets)
     billing = servicer.BillingServicer(ledger, budgets, SqlPrices(database, definitions), time.time_ns)
     make_token = partial(new_token, secrets.choice)
     accounts = account_servicer.AccountServicer(SqlAccounts(database), pepper, make_token, time.time_ns)
@@ -72,6 +74,13 @@ async def compose(settings: BillingSettings, shared: SharedSettings, telemetry: 
     )
 
 
+def _declared(config: Path | None) -> tuple[list[Price], list[Budget]]:
+    if not has_section(config, "billing"):
+        return [], []
+    prices, budgets = apart("services.billing.config:declared", config, saves="pydantic")
+    return prices, budgets
+
+
 def _pepper(settings: BillingSettings, shared: SharedSettings) -> bytes:
     if settings.key_pepper is not None:
         return settings.key_pepper.reveal().encode()
@@ -93,6 +102,8 @@ async def _ready_database(settings: BillingSettings, shared: SharedSettings) -> 
 
 def _database(settings: BillingSettings, shared: SharedSettings) -> Database:
     if settings.postgresql is not None:
+        from services.billing.stores.sql.postgresql import open_postgresql  # noqa: PLC0415 - its driver has 5 MB
+
         return open_postgresql(settings.postgresql, settings.store_connections)
     return open_sqlite(settings.sqlite_path(shared.data_dir))
 

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from services._runtime.config import Section
+from services._runtime.config import Section, read_section
 from services.billing.budgets import Budget, Period
 from services.billing.catalog import content_hash
 from services.billing.money import usd_to_nanos
@@ -100,6 +101,15 @@ class BillingSection(Section):
         if twice := sorted({each for each in seen if seen.count(each) > 1}):
             raise ValueError(f"budgets of the same id: {', '.join(twice)}")
         return self
+
+
+def declared(path: Path) -> tuple[list[Price], list[Budget]]:
+    """Of the file's section.
+
+    :raises ConfigError: the file can't be read, or its section breaks a rule.
+    """
+    section = read_section(path, "billing", BillingSection)
+    return [price.price() for price in section.prices], [budget.budget() for budget in section.budgets]
 
 
 def _ns(moment: datetime) -> int:

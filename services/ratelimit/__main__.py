@@ -10,6 +10,7 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import (
     add_RateLimitServiceServicer_to_server as add_envoy_servicer,
 )
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import add_RateLimitServiceServicer_to_server
+from services._runtime.apart import apart
 from services._runtime.authentication import require_internal_token
 from services._runtime.process import Application, run
 from services._runtime.sections import has_section
@@ -59,11 +60,8 @@ async def compose(settings: RateLimitSettings, shared: SharedSettings, telemetry
 def _declared(config: Path | None) -> list[Limit]:
     if not has_section(config, "ratelimit"):
         return []
-    # Here, for pydantic is 9 MB that an installation without declared limits saves.
-    from services._runtime.config import read_section  # noqa: PLC0415
-    from services.ratelimit.config import RateLimitSection  # noqa: PLC0415
-
-    return [declared.limit() for declared in read_section(config, "ratelimit", RateLimitSection).limits]
+    limits: list[Limit] = apart("services.ratelimit.config:declared_limits", config, saves="pydantic")
+    return limits
 
 
 def _stores(settings: RateLimitSettings) -> tuple[BucketStore, LimitStore]:

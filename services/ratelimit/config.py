@@ -1,11 +1,12 @@
 """The file's `ratelimit:` section: limits as the contract has them, in its own field names."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from services._runtime.config import Section
+from services._runtime.config import Section, read_section
 from services.ratelimit.limit import (
     Algorithm,
     Dimension,
@@ -148,3 +149,8 @@ class RateLimitSection(Section):
                 raise ValueError(f"limit_id {limit.limit_id} stands twice")
             seen.add(limit.limit_id)
         return limits
+
+
+def declared_limits(path: Path) -> list[Limit]:
+    """:raises ConfigError: the file can't be read, or its section breaks a rule."""
+    return [declared.limit() for declared in read_section(path, "ratelimit", RateLimitSection).limits]

@@ -2,6 +2,7 @@
 
 from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
+from headgate.common.v1.cache_status_pb2 import CACHE_STATUS_EXACT
 from services._runtime.status import from_status
 from tests.service.billing.calls import RECORD_NANOS, authorize, capture, record
 from tests.service.billing.test_money import set_budget
@@ -50,7 +51,8 @@ def test_captures_are_answered_as_by_their_batch(grpc_stub: BillingServiceStub) 
 def test_each_request_of_a_stream_sees_what_the_one_before_did(grpc_stub: BillingServiceStub) -> None:
     asked = authorize("o-1", "ordered")
     set_budget(grpc_stub, "ordered", grpc_stub.Authorize(asked).amount_nanos)
-    booking = pb.BatchCaptureRequest(requests=[capture("o-1")])
+    from_cache = record("o-1.1", "ordered", cache_status=CACHE_STATUS_EXACT)
+    booking = pb.BatchCaptureRequest(requests=[capture("o-1", from_cache)])
     answers = exchange(
         grpc_stub,
         pb.ExchangeRequest(authorize=pb.BatchAuthorizeRequest(requests=[authorize("o-2", "ordered")])),
