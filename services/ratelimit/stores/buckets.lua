@@ -295,7 +295,6 @@ local function write(key, packed, life_us)
     life = string.format('%.0f', seconds)
     lives[seconds] = life
   end
-  stored[key] = packed
   redis.call('SET', key, packed, 'EX', life)
 end
 

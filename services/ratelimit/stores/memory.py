@@ -1,6 +1,7 @@
 """Buckets and reservations in this process's memory; gone with it, and not shared with others."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Literal
 
 from msgspec import Struct
@@ -77,7 +78,7 @@ class MemoryBucketStore:
         now_us = self._advance()
         standings = []
         for bucket in buckets:
-            state = self._state(bucket, now_us) if bucket.key in self._buckets else _empty(bucket, now_us)
+            state = self._copy(bucket, now_us)
             standings.append(_standing(bucket, state, 0, state.fits(0, bucket.capacity)))
         return tuple(standings)
 
@@ -143,6 +144,14 @@ class MemoryBucketStore:
         if state is None:
             return self._opened(bucket, now_us)
         state.advance(now_us)
+        return state
+
+    def _copy(self, bucket: Bucket, now_us: int) -> _State:
+        """The bucket as it would be for a request; it keeps the rate at which it counts until there is one."""
+        if bucket.key not in self._buckets:
+            return _empty(bucket, now_us)
+        state = copy(self._unshaped_state(bucket, now_us))
+        state.reshape(bucket.shape)
         return state
 
     def _opened(self, bucket: Bucket, now_us: int) -> _State:

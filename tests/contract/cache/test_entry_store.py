@@ -140,3 +140,14 @@ async def test_keys_differ_in_any_byte(store: EntryStore) -> None:
     await store.write([Write(Address("org", k), entry(k)) for k in near[1:]], NOW)
     found = await store.read([Address("org", k) for k in near], NOW)
     assert [each and each.value for each in found] == [None, *near[1:]]
+
+
+async def test_what_an_exchange_writes_is_there_for_what_it_reads(store: EntryStore) -> None:
+    await store.write([write("b", 1, b"before")], NOW)
+    written, found = await store.exchange(
+        [write("a", 1, b"new"), write("b", 1, b"after")],
+        [address("b", 1), address("c", 1), address("a", 1)],
+        NOW,
+    )
+    assert list(written.kept) == [True, True]
+    assert [each and each.value for each in found] == [b"after", None, b"new"]

@@ -276,3 +276,41 @@ async def test_rates_that_divide_no_interval_are_exact(store: BucketStore, clock
     assert await remaining(store, limit) == 1_000_002
     await clock.advance(1)
     assert await remaining(store, limit) == 1_000_003
+
+
+@each_algorithm
+async def test_what_an_exchange_settles_is_there_for_what_it_reserves(
+    store: BucketStore, limit: Limit
+) -> None:
+    await store.reserve([asking("a", 8, limit)])
+    settled, (decision,) = await store.exchange([using("a", 1)], [asking("b", 9, limit)])
+    assert (settled, decision.admitted) == ([True], True)
+    assert await remaining(store, limit) == 0
+
+
+async def test_an_exchange_answers_a_reservation_that_it_settles_as_before(store: BucketStore) -> None:
+    (first,) = await store.reserve([asking("a", 4, BUCKET, WINDOW)])
+    assert await store.exchange(
+        [using("a", 1), using("unknown", 1), using("a", 3)], [asking("a", 4, WINDOW)]
+    ) == ([True, False, True], [first])
+    assert (await remaining(store, BUCKET), await remaining(store, WINDOW)) == (9, 9)
+
+
+async def test_a_batch_under_different_limits_is_decided_by_each_ones_own(store: BucketStore) -> None:
+    narrow, wide = window_limit("narrow", maximum=3), token_limit("wide", burst=100)
+    batch = [
+        asking("a", 4, narrow),
+        asking("b", 4, wide, narrow),
+        asking("c", 4, wide),
+        asking("d", 3, narrow),
+    ]
+    assert [decision.admitted for decision in await store.reserve(batch)] == [False, False, True, True]
+    assert (await remaining(store, narrow), await remaining(store, wide)) == (0, 96)
+
+
+async def test_to_peek_under_a_changed_rate_is_no_use_of_it(store: BucketStore, clock: Clock) -> None:
+    faster = token_limit("bucket", burst=10, per_second=2)
+    await store.reserve([asking("a", 9, BUCKET)])
+    for left in (1, 3, 5):
+        assert await remaining(store, faster) == left
+        await clock.advance(2 * SECOND)

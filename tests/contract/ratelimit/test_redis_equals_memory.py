@@ -38,11 +38,13 @@ pauses = st.one_of(
 )
 vectors = st.tuples(amounts_of, amounts_of, amounts_of, amounts_of, amounts_of)
 items = st.tuples(ids, vectors, st.integers(1_000_000, 100_000_000), st.integers(1, 15))
+ends = st.tuples(ids, vectors)
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("pause"), pauses),
-        st.tuples(st.just("reserve"), st.lists(items, min_size=1, max_size=12)),
-        st.tuples(st.just("settle"), st.lists(st.tuples(ids, vectors), min_size=1, max_size=4)),
+        st.tuples(st.just("exchange"), st.tuples(st.just([]), st.lists(items, min_size=1, max_size=12))),
+        st.tuples(st.just("exchange"), st.tuples(st.lists(ends, min_size=1, max_size=4), st.just([]))),
+        st.tuples(st.just("exchange"), st.tuples(st.lists(ends, max_size=4), st.lists(items, max_size=8))),
         st.tuples(st.just("release"), ids),
         st.tuples(st.just("renew"), st.tuples(ids, st.integers(1_000_000, 10_000_000))),
         st.tuples(st.just("reshape"), st.tuples(st.integers(0, 3), algorithms)),
@@ -65,30 +67,31 @@ class World:
         match name:
             case "pause":
                 return await self._clock.advance(argument)
-            case "reserve":
-                return await self._store.reserve(
-                    [
-                        Reservation(
-                            self._organization_id,
-                            each,
-                            wanted,
-                            [bucket for place, bucket in enumerate(table) if mask & (1 << place)],
-                            ttl,
-                        )
-                        for each, wanted, ttl, mask in argument
-                        if mask % (1 << len(table))
-                    ]
-                )
-            case "settle":
-                return await self._store.settle(
-                    [Resolution(self._organization_id, *each) for each in argument]
-                )
+            case "exchange":
+                ended, asked = argument
+                return await self._store.exchange(self._resolutions(ended), self._reservations(asked, table))
             case "release":
                 return await self._store.release(self._organization_id, argument)
             case "renew":
                 return await self._store.renew(self._organization_id, *argument)
             case _:
                 return await self._store.peek(table)
+
+    def _reservations(self, drawn: list[Any], table: tuple[Bucket, ...]) -> list[Reservation]:
+        return [
+            Reservation(
+                self._organization_id,
+                each,
+                wanted,
+                [bucket for place, bucket in enumerate(table) if mask & (1 << place)],
+                ttl,
+            )
+            for each, wanted, ttl, mask in drawn
+            if mask % (1 << len(table))
+        ]
+
+    def _resolutions(self, drawn: list[Any]) -> list[Resolution]:
+        return [Resolution(self._organization_id, *each) for each in drawn]
 
 
 def bound(drawn: list[tuple[Algorithm, Metric, bool]], organization_id: str) -> tuple[Bucket, ...]:
