@@ -1,7 +1,8 @@
 """The ports to the database: the ledger, budgets, prices, and accounts.
 
 Every method raises StoreUnavailableError when the database does not answer; a write may then have happened or not, and
-can be repeated. What a method returned is durable: it survives the death of the process and of the machine.
+can be repeated. What a method returned is durable: it survives the death of the process and of the machine. Only a hold
+that was taken a moment before may die with the machine, as the request that it was for may; its usage is booked all the same.
 """
 
 from collections.abc import Sequence

@@ -89,6 +89,18 @@ def test_kill_9_loses_nothing_acknowledged_and_a_replay_books_nothing_twice(
         assert process.terminate() == 0
 
 
+def test_kill_9_loses_no_hold(tmp_path: Path, variables: dict[str, str]) -> None:
+    with running(tmp_path, **variables) as process:
+        _set_budget(process)
+        with process.channel() as channel:
+            amount = BillingServiceStub(channel).Authorize(authorize("h")).amount_nanos
+            process.kill()
+    with running(tmp_path, **variables) as process, process.channel() as channel:
+        stub = BillingServiceStub(channel)
+        assert stub.GetBudget(pb.GetBudgetRequest(budget_id="all")).budget.held_nanos == amount > 0
+        assert stub.Capture(capture("h", record("a"))).hold_captured
+
+
 def _set_budget(process: Process) -> None:
     budget = budget_pb2.Budget(
         budget_id="all",

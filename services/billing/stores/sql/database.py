@@ -76,8 +76,8 @@ class Database:
     async def post(self, body: Callable[[Transaction], _T], *, lasting: bool) -> _T:
         """As `write`, on the ledger's own connection, and only where nobody cancels.
 
-        Without `lasting` the commit may die with the machine, though not with the process; the next one with it makes both
-        last.
+        Without `lasting` the commit may die with the database's machine, though not with a process; the next one with it
+        makes both last.
         """
         async with self._writing:
             return await _repeated(

@@ -18,7 +18,7 @@ _raise_revision = update(revisions).values(definitions=revisions.c.definitions +
 
 
 class Definitions:
-    """Every write begins with `refresh` under the lock that those who define take alone, so it sees the current ones."""
+    """Every write begins with `refresh` or `bring_to` under the lock that those who define take alone, so it sees the current ones."""
 
     def __init__(self, price_book: PriceBook) -> None:
         self.price_book = price_book
@@ -29,12 +29,13 @@ class Definitions:
         self._revision = _UNREAD
 
     def refresh(self, transaction: Transaction) -> None:
-        statements = transaction.statements
-        # SQLite has no other writer than this process, which calls `change`.
-        if self._revision != _UNREAD and not statements.is_postgresql:
-            return
-        ((revision,),) = statements.read_revision.query(transaction)
+        ((revision,),) = transaction.statements.read_revision.query(transaction)
+        self.bring_to(revision, transaction)
+
+    def bring_to(self, revision: int, transaction: Transaction) -> None:
+        """`revision` is the current one."""
         if revision != self._revision:
+            statements = transaction.statements
             found = named(budgets.c.keys(), statements.read_budgets.query(transaction))
             self.budgets = BudgetIndex(map(rows.budget_of, found))
             self.balances.forget()

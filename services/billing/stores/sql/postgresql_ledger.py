@@ -15,9 +15,21 @@ from services.billing.stores.sql.transaction import Run, Transaction
 
 _T = TypeVar("_T")
 _STATEMENTS = posting_statements(dialects.dialect())  # type: ignore[no-untyped-call]
+# Every statement here finds its rows by their keys. Planned once, it must not scan a table that was small at the time.
+_PLANS = "; ".join(
+    f"SET LOCAL {setting}"
+    for setting in (
+        "plan_cache_mode = force_generic_plan",
+        "enable_seqscan = off",
+        "enable_hashjoin = off",
+        "enable_mergejoin = off",
+        # A scan that can't be avoided is now priced as if it were worth compiling.
+        "jit = off",
+    )
+)
 # One round trip; a statement after the lock sees what its last holder committed.
-_BEGIN_LASTING = f"BEGIN; {LOCK_SHARED}"
-_BEGIN_PASSING = f"BEGIN; SET LOCAL synchronous_commit = off; {LOCK_SHARED}"
+_BEGIN_LASTING = f"BEGIN; {_PLANS}; {LOCK_SHARED}"
+_BEGIN_PASSING = f"{_BEGIN_LASTING}; SET LOCAL synchronous_commit = off"
 
 
 class PostgresqlLedger:

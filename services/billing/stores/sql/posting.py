@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from services._runtime.errors import GatewayError
 from services.billing.balances import Balances
@@ -41,7 +42,6 @@ def post(
     policy: UnpricedPolicy,
     now_ns: int,
 ) -> Posted:
-    definitions.refresh(transaction)
     found = _read(transaction, definitions, operations, now_ns)
     books = Books(found, definitions.budgets, definitions.price_book, policy, now_ns)
     results = books.decide(operations)
@@ -53,7 +53,7 @@ def _read(
     transaction: Transaction, definitions: Definitions, operations: Sequence[Operation], now_ns: int
 ) -> Rows:
     # Locks are taken in one order everywhere (holds by id, then budgets by id), so that none waits in a circle.
-    known_holds = _read_holds(transaction, {each.hold_id for each in operations if each.hold_id})
+    known_holds = _read_holds(transaction, definitions, {each.hold_id for each in operations if each.hold_id})
     captures = [each for each in operations if isinstance(each, Capture)]
     booked = _read_booked(transaction, {record.attempt_id for each in captures for record in each.records})
     bound = definitions.budgets.bound(_callers(operations, known_holds.values()))
@@ -74,12 +74,12 @@ def _callers(operations: Iterable[Operation], known: Iterable[Hold]) -> Iterator
             yield from (record.caller for record in operation.records)
 
 
-def _read_holds(transaction: Transaction, hold_ids: set[str]) -> dict[str, Hold]:
-    if not hold_ids:
-        return {}
+def _read_holds(transaction: Transaction, definitions: Definitions, hold_ids: set[str]) -> dict[str, Hold]:
+    """Also brings `definitions` up to date."""
     statements = transaction.statements
-    found = statements.read_holds.query(transaction, statements.wanted(hold_ids))
-    return {row[0]: rows.hold_of(row) for row in found}
+    found = list(statements.read_holds.query(transaction, statements.wanted(hold_ids)))
+    definitions.bring_to(found[0][0], transaction)
+    return {row[1]: rows.hold_of(row[1:]) for row in found if row[1] is not None}
 
 
 def _read_booked(transaction: Transaction, attempt_ids: set[str]) -> dict[str, Booked]:
@@ -105,34 +105,23 @@ def _read_balances(
 
 
 def _write(transaction: Transaction, definitions: Definitions, found: Rows, changes: Changes) -> None:
-    statements = transaction.statements
-    _keep_prices(
-        transaction, [changes.prices[name] for name in changes.prices.keys() - definitions.kept_prices]
-    )
     # Ids ascend, so that two processes that insert the same ones do not wait for each other in a circle.
     holds = sorted(changes.holds.items())
-    statements.insert_holds.run(
-        transaction, [rows.hold_row(hold) for name, hold in holds if name not in found.holds]
-    )
-    statements.end_hold.run(
-        transaction, [(int(hold.state), name) for name, hold in holds if name in found.holds]
-    )
     entries = sorted(changes.entries, key=lambda entry: entry.record.attempt_id)
-    statements.insert_entries.run(transaction, list(map(rows.entry_row, entries)))
-    _write_balances(transaction, changes)
-
-
-def _keep_prices(transaction: Transaction, new: Iterable[Price]) -> None:
-    columns = prices.c.keys()
-    found = [rows.price_row(price, 0) for price in sorted(new, key=lambda price: price.price_id)]
-    transaction.statements.keep_prices.run(
-        transaction, [tuple(row[name] for name in columns) for row in found]
+    transaction.statements.writes.run(
+        transaction,
+        [
+            _price_row(changes.prices[name])
+            for name in sorted(changes.prices.keys() - definitions.kept_prices)
+        ],
+        [rows.hold_row(hold) for name, hold in holds if name not in found.holds],
+        [(int(hold.state), name) for name, hold in holds if name in found.holds],
+        [rows.entry_row(entry) for entry in entries],
+        [(nanos, name) for name, nanos in sorted(changes.held_nanos.items()) if nanos],
+        [(name, day, nanos) for (name, day), nanos in sorted(changes.spent_nanos.items()) if nanos],
     )
 
 
-def _write_balances(transaction: Transaction, changes: Changes) -> None:
-    statements = transaction.statements
-    held = [(nanos, name) for name, nanos in sorted(changes.held_nanos.items()) if nanos]
-    statements.change_held.run(transaction, held)
-    spent = [(name, day, nanos) for (name, day), nanos in sorted(changes.spent_nanos.items()) if nanos]
-    statements.add_spent.run(transaction, spent)
+def _price_row(price: Price) -> tuple[Any, ...]:
+    row = rows.price_row(price, 0)
+    return tuple(row[name] for name in prices.c.keys())  # noqa: SIM118 - columns, not their names, are iterated

@@ -13,25 +13,24 @@ from sqlalchemy import (
     Dialect,
     Table,
     Text,
-    UpdateBase,
     bindparam,
     func,
-    insert,
     select,
-    update,
+    true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.billing.budgets import Period
 from services.billing.stores.sql.statement import Statement
 from services.billing.stores.sql.tables import budget_spending, budgets, holds, ledger, prices, revisions
+from services.billing.stores.sql.writes import EachWrite, OneWrite, Writes
 
 
 @dataclass(frozen=True, slots=True)
 class PostingStatements:
     """`wanted` of a SELECT are ids, as `wanted()` writes them. Rows that will change are locked.
 
-    Rows are read and written with all columns of their table, in its order, unless the statement says otherwise.
+    `read_holds` has the revision of the definitions before the hold's columns, and all of these null where there is none.
     """
 
     is_postgresql: bool
@@ -42,12 +41,7 @@ class PostingStatements:
     read_booked: Statement
     read_held: Statement
     read_spent: Statement
-    keep_prices: Statement
-    insert_holds: Statement
-    end_hold: Statement
-    insert_entries: Statement
-    change_held: Statement
-    add_spent: Statement
+    writes: Writes
 
     def wanted(self, ids: Iterable[str]) -> Any:
         return list(ids) if self.is_postgresql else msgspec.json.encode(list(ids)).decode()
@@ -55,9 +49,16 @@ class PostingStatements:
 
 def posting_statements(connected: Dialect) -> PostingStatements:
     dialect = connected.name
-    insert_spent = insert_into(dialect, budget_spending)
     booked = (ledger.c.attempt_id, ledger.c.digest, ledger.c.cost_nanos, ledger.c.price_id, ledger.c.unpriced)
     starts: list[ColumnElement[int]] = [bindparam(period.name) for period in Period]
+    # SQLite ignores FOR UPDATE: its writer is alone.
+    wanted_holds = (
+        select(holds)
+        .where(_is_wanted(dialect, holds.c.hold_id))
+        .order_by(holds.c.hold_id)
+        .with_for_update()
+        .cte("wanted_holds")
+    )
     return PostingStatements(
         is_postgresql=dialect == "postgresql",
         read_revision=Statement(connected, select(revisions.c.definitions)),
@@ -67,13 +68,11 @@ def posting_statements(connected: Dialect) -> PostingStatements:
             select(prices).where(prices.c.source == bindparam("source")).order_by(prices.c.sequence),
             ["source"],
         ),
-        # SQLite ignores FOR UPDATE: its writer is alone.
         read_holds=Statement(
             connected,
-            select(holds)
-            .where(_is_wanted(dialect, holds.c.hold_id))
-            .order_by(holds.c.hold_id)
-            .with_for_update(),
+            select(revisions.c.definitions, wanted_holds).select_from(
+                revisions.outerjoin(wanted_holds, true())
+            ),
             ["wanted"],
         ),
         read_booked=Statement(
@@ -94,34 +93,8 @@ def posting_statements(connected: Dialect) -> PostingStatements:
             ),
             ["wanted", *(period.name for period in Period)],
         ),
-        keep_prices=_insertion(connected, prices, insert_into(dialect, prices).on_conflict_do_nothing()),
-        insert_holds=_insertion(connected, holds, insert(holds)),
-        end_hold=Statement(
-            connected,
-            update(holds).where(holds.c.hold_id == bindparam("which")).values(state=bindparam("new_state")),
-            ["new_state", "which"],
-        ),
-        insert_entries=_insertion(connected, ledger, insert(ledger)),
-        change_held=Statement(
-            connected,
-            update(budgets)
-            .where(budgets.c.budget_id == bindparam("which"))
-            .values(held_nanos=budgets.c.held_nanos + bindparam("change")),
-            ["change", "which"],
-        ),
-        add_spent=_insertion(
-            connected,
-            budget_spending,
-            insert_spent.on_conflict_do_update(
-                index_elements=[budget_spending.c.budget_id, budget_spending.c.period_day],
-                set_={"spent_nanos": budget_spending.c.spent_nanos + insert_spent.excluded.spent_nanos},
-            ),
-        ),
+        writes=OneWrite(connected) if dialect == "postgresql" else EachWrite(connected),
     )
-
-
-def _insertion(dialect: Dialect, table: Table, statement: UpdateBase) -> Statement:
-    return Statement(dialect, statement, table.c.keys())
 
 
 @cache
