@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import comparison, footprint, growth, profiling, scaling
+from bench import comparison, footprint, growth, hops, profiling, scaling
 from bench import report as reports
 from bench.comparison import compare
 from bench.contenders import litellm, portkey
@@ -171,6 +171,15 @@ def workers(rounds: Rounds = 3) -> None:
         finish(report, lab)
 
 
+@app.command("hops", help=hops.__doc__)
+def internal_hops(rounds: Rounds = 3) -> None:
+    reports.OUT.mkdir(parents=True, exist_ok=True)
+    report = reports.new_report("hops")
+    report.notes = hops.notes(hops.measure(reports.OUT, rounds, tell))
+    show(report, "internal hops")
+    console.print(f"[dim]{reports.save(report)}", highlight=False)
+
+
 @app.command(help=profiling.__doc__)
 def profile(
     scenario: Annotated[str, typer.Argument(help="One of the scenarios.")] = "unary-miss",
@@ -219,3 +228,4 @@ def everything(rounds: Rounds = 3, sweep_rounds: Rounds = 2) -> None:
         run_growth(which, sweep_rounds)
     memory()
     workers(rounds)
+    internal_hops(sweep_rounds)

@@ -44,7 +44,7 @@ are on.
 
 def write(*, even_busy: bool) -> list[str]:
     """Writes the page and its charts, unless there are problems; these are returned."""
-    names = [scenario.name for scenario in SCENARIOS] + [*TITLES, "memory", "workers"]
+    names = [scenario.name for scenario in SCENARIOS] + [*TITLES, "memory", "workers", "hops"]
     reports = {name: report for name in names if (report := load(name)) is not None}
     problems = [f"{name}: {problem}" for name, report in reports.items() for problem in report.problems]
     if not reports or (problems and not even_busy):
@@ -81,7 +81,7 @@ def _page(reports: Mapping[str, Report], charts: Sequence[Path], problems: Seque
     return "\n\n".join(parts) + "\n"
 
 
-_NOTED = (("## Memory", "memory"), ("## Two workers", "workers"))
+_NOTED = (("## Memory", "memory"), ("## Two workers", "workers"), ("## One internal hop", "hops"))
 
 
 def _origin(reports: Mapping[str, Report]) -> str:

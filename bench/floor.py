@@ -20,6 +20,11 @@ async def _stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
         yield request
 
 
+async def _exchange(_requests: object, context: Any) -> None:
+    while (request := await context.read()) is not grpc.aio.EOF:
+        await context.write(request)
+
+
 async def _serve() -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -28,6 +33,7 @@ async def _serve() -> None:
     handlers: dict[str, Any] = {
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),
         "Stream": grpc.unary_stream_rpc_method_handler(_stream),
+        "Exchange": grpc.stream_stream_rpc_method_handler(_exchange),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")

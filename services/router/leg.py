@@ -1,6 +1,6 @@
 """One attempt at one target: what it used, how it ended, and how both are told to the ledger and to the client."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.billing.v1 import usage_pb2 as billing_usage
@@ -155,8 +155,10 @@ def describe(
     record.end_time.FromNanoseconds(end_ns)
 
 
-def total_usage(usages: Iterable[usage_pb2.TokenUsage]) -> usage_pb2.TokenUsage:
+def total_usage(usages: Sequence[usage_pb2.TokenUsage]) -> usage_pb2.TokenUsage:
     """The sum over attempts; estimated when any of them is."""
+    if len(usages) == 1:
+        return usages[0]
     total = usage_pb2.TokenUsage(source=usage_pb2.USAGE_SOURCE_PROVIDER)
     for usage in usages:
         total.input_tokens += usage.input_tokens

@@ -67,7 +67,7 @@ class RouterMetrics:
         self._requests(model, status.removeprefix("OUTCOME_").lower()).inc()
         self._durations(model).observe(seconds)
         if run.legs:
-            used = total_usage(leg.usage() for leg in run.legs)
+            used = total_usage([leg.usage() for leg in run.legs])
             self._tokens(model, "input").inc(used.input_tokens)
             self._tokens(model, "output").inc(used.output_tokens)
         for leg in run.legs:

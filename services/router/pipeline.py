@@ -229,7 +229,7 @@ class Pipeline:
             return self._limits.resolve(
                 ratelimit.ReleaseRequest(reservation_id=run.completion_id, caller=caller)
             )
-        used = total_usage(leg.usage() for leg in run.legs)
+        used = total_usage([leg.usage() for leg in run.legs])
         amounts = ratelimit.Amounts(
             requests=1, input_tokens=used.input_tokens, output_tokens=used.output_tokens
         )
@@ -297,7 +297,7 @@ def _finished(run: Run) -> completion_pb2.CompletionEvent:
             usage=run.hit.usage,
         )
     else:
-        finished.usage.CopyFrom(total_usage(leg.usage() for leg in run.legs))
+        finished.usage.CopyFrom(total_usage([leg.usage() for leg in run.legs]))
         finished.attempts.extend(leg.attempt() for leg in run.legs)
     if run.cost is not None:
         finished.cost.CopyFrom(run.cost)

@@ -18,6 +18,14 @@ _NAMES_SHOWN = 12
 _ROLE_SYSTEM_OR_USER = (1, 2)
 _ROLE_ASSISTANT = 3
 _ROLE_TOOL = 4
+_ROLES_OF = {
+    "tool_call": (_ROLE_ASSISTANT,),
+    "reasoning": (_ROLE_ASSISTANT,),
+    "tool_result": (_ROLE_TOOL,),
+    "blob": _ROLE_SYSTEM_OR_USER,
+    "uri": _ROLE_SYSTEM_OR_USER,
+}
+"""Where a part may stand; what is not here may stand anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +69,10 @@ def check_conversation(request: completion_pb2.CompletionRequest) -> None:
 
 
 def _misplaced_parts(request: completion_pb2.CompletionRequest) -> Iterator[FieldViolation]:
-    allowed = {
-        "tool_call": (_ROLE_ASSISTANT,),
-        "reasoning": (_ROLE_ASSISTANT,),
-        "tool_result": (_ROLE_TOOL,),
-        "blob": _ROLE_SYSTEM_OR_USER,
-        "uri": _ROLE_SYSTEM_OR_USER,
-    }
     for index, message in enumerate(request.messages):
         for position, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
-            if message.role not in allowed.get(kind, (message.role,)):
+            if message.role not in _ROLES_OF.get(kind, (message.role,)):
                 yield FieldViolation(
                     f"messages[{index}].parts[{position}].{kind}", "does not belong in a message of this role"
                 )
