@@ -38,8 +38,8 @@ class BucketStore(Protocol):
     """Counts. Each item of a batch is decided by itself, in order, atomically, on the store's own clock.
 
     A reservation is known by organisation and id. It is open until it is settled, released, or `ttl_us` have passed;
-    what an expired one took stays taken. A resolved one is remembered for what was left of its life, and at least
-    REMEMBERED_US, so that retries are answered alike.
+    what an expired one took stays taken. A resolved one is remembered for REMEMBERED_US, so that retries are answered
+    alike.
 
     Every method raises StoreUnavailableError when the store does not answer in time.
     """

@@ -45,7 +45,7 @@ async def router_process(
         "HEADGATE_ROUTER_METRICS_LISTEN": "",
         "HEADGATE_ROUTER_PORT_FILE": str(port_file),
         "HEADGATE_ROUTER_LAME_DUCK_SECONDS": "0",
-        "HEADGATE_ROUTER_DRAIN_SECONDS": "2",
+        "HEADGATE_ROUTER_DRAIN_SECONDS": "10",
         "HEADGATE_ROUTER_PEER_TIMEOUT_SECONDS": "10",
     }
     with (data_dir / "router.log").open("ab") as log:

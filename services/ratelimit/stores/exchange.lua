@@ -51,8 +51,7 @@ local function resolve(record_key, used_at)
   end
   if record[STATE] == OPEN then
     replace(record, used_at)
-    local expires = math.max(record[EXPIRES], now + REMEMBERED_US)
-    record = { resolved, expires, record[RULES], record[ANSWER] }
+    record = { resolved, now + REMEMBERED_US, record[RULES], record[ANSWER] }
     write_record(record_key, record)
   end
   return record[STATE] == resolved and 1 or 0

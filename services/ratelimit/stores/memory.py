@@ -101,7 +101,7 @@ class MemoryBucketStore:
             takes = [(bucket, amount, state.take(amount)) for bucket, state, amount, fits in wanted if fits]
         decision = Decision(admitted, tuple([_standing(*each) for each in wanted]))
         if admitted and wanted:
-            self._remember(identity, _Record(decision, takes, now_us + reservation.ttl_us))
+            self._remember(identity, _Record(decision, takes, now_us + reservation.ttl_us), now_us)
         return decision
 
     def _settle(self, resolution: Resolution, now_us: int) -> bool:
@@ -119,16 +119,20 @@ class MemoryBucketStore:
             elif missing < 0:
                 self._unshaped_state(bucket, now_us).give_back(-missing, stamp)
         record.takes = ()
-        record.expire_us = max(record.expire_us, now_us + REMEMBERED_US)
+        record.expire_us = now_us + REMEMBERED_US
 
     def _record(self, identity: _Id, now_us: int) -> _Record | None:
         record = self._records.get(identity)
         return None if record is None or record.expire_us <= now_us else record
 
-    def _remember(self, identity: _Id, record: _Record) -> None:
+    def _remember(self, identity: _Id, record: _Record, now_us: int) -> None:
         if identity not in self._records:
-            self._expired.add(identity, record.expire_us)
+            self._look_again(identity, record.expire_us, now_us)
         self._records[identity] = record
+
+    def _look_again(self, identity: _Id, expire_us: int, now_us: int) -> None:
+        # A resolved one is dropped long before the time that it was reserved for.
+        self._expired.add(identity, min(expire_us, now_us + REMEMBERED_US))
 
     def _state(self, bucket: Bucket, now_us: int) -> _State:
         state = self._buckets.get(bucket.key)
@@ -173,7 +177,7 @@ class MemoryBucketStore:
             if expire_us <= now_us:
                 del self._records[identity]
             else:
-                self._expired.add(identity, expire_us)
+                self._look_again(identity, expire_us, now_us)
         return now_us
 
 

@@ -197,6 +197,15 @@ async def test_a_resolved_reservation_is_remembered_after_its_time(store: Bucket
     assert await store.settle([using("a", 3)]) == [False]
 
 
+async def test_a_resolved_reservation_is_not_kept_for_the_time_it_was_made_for(
+    store: BucketStore, clock: Clock
+) -> None:
+    await store.reserve([asking("a", 8, WINDOW, ttl_seconds=3600)])
+    await store.settle([using("a", 3)])
+    await clock.advance(REMEMBERED_US)
+    assert await store.settle([using("a", 3)]) == [False]
+
+
 async def test_a_window_refund_goes_to_the_time_it_was_taken_from(store: BucketStore, clock: Clock) -> None:
     await store.reserve([asking("old", 4, WINDOW)])
     await clock.advance(30 * SECOND)
