@@ -1,7 +1,6 @@
 """One serving process: composed, announced, and ended gracefully by SIGTERM."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from services._runtime.authentication import Authenticate
 from services._runtime.boundary import Boundary
 from services._runtime.interceptors import GatewayInterceptor
 from services._runtime.logs import get_logger
+from services._runtime.memory import calm_collector, reuse_large_blocks
 from services._runtime.metrics import MetricsEndpoint, exposition_of
 from services._runtime.server import GrpcServer, Service, StartError
 from services._runtime.settings import ProcessSettings, SharedSettings
@@ -23,7 +23,6 @@ from services._runtime.telemetry import Telemetry, start_telemetry
 
 S = TypeVar("S", bound=ProcessSettings)
 EXIT_MISCONFIGURED = 2
-_GC_THRESHOLDS = (20_000, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,7 @@ async def serve(
     stop = stop or stop_on_signals((signal.SIGTERM, signal.SIGINT))
     settings: ProcessSettings = plan.settings
     telemetry = start_telemetry(plan.service, settings)
+    reuse_large_blocks()
     async with AsyncExitStack() as ending:
         ending.callback(telemetry.tracing.shutdown)
         application = await plan.compose(plan.settings, plan.shared, telemetry)
@@ -94,7 +94,7 @@ async def serve(
         server = GrpcServer(settings, application.services, [interceptor], prefix=plan.prefix)
         port = await server.start()
         metrics = await _serve_metrics(plan, telemetry, ending)
-        _calm_collector()
+        calm_collector()
         ready(Addresses(join_host_port(split_host_port(settings.listen)[0], port), metrics))
         await stop.wait()
         telemetry.log.info("draining", drain_seconds=settings.drain_seconds)
@@ -103,14 +103,6 @@ async def serve(
         await server.stop()
     telemetry.log.info("stopped")
     return 0
-
-
-def _calm_collector() -> None:
-    # What was made so far lives as long as the process. What a call makes is freed by its reference counts, cycles are rare:
-    # looking for them as often as Python does by default took a tenth of the CPU, and stalled streams.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _serve_metrics(plan: Plan[Any], telemetry: Telemetry, ending: AsyncExitStack) -> str:
