@@ -18,6 +18,22 @@ _PLUMBING = ("asyncio/", "<frozen ", "threading.py", "<module>", "_runtime/proce
 """What everything stands in, and says nothing when it is counted with what it calls."""
 
 
+_PARTS = {
+    "calls to peers": (
+        "services/_runtime/batching",
+        "services/_runtime/exchange",
+        "grpc_peers",
+        "grpc/aio/_call",
+    ),
+    "model server: HTTP and parsing": ("providers/", "aiohttp/"),
+    "the rest of the pump": ("Pipeline._pump",),
+    "inbound calls and their writes": ("_runtime/interceptors", "_runtime/boundary", "router/servicer"),
+}
+"""Of the router, by what a stack holds; the first that fits."""
+_REST = "event loop and gRPC core"
+_THREADS = ("threading.py", "concurrent/futures")
+
+
 def profile(lab: Lab, name: str, window: Window, seconds: int, folder: Path) -> str:
     """The top functions of each process, as text."""
     member = lab.members[name]
@@ -31,10 +47,25 @@ def profile(lab: Lab, name: str, window: Window, seconds: int, folder: Path) -> 
     for recorder in recorders.values():
         recorder.wait()
     loading.join()
-    return "\n\n".join(
-        _summary(service, (folder / f"{service}.collapsed").read_text(encoding="utf-8"))
-        for service in recorders
+    stacks = {service: (folder / f"{service}.collapsed").read_text(encoding="utf-8") for service in recorders}
+    return "\n\n".join([_parts(stacks["router"]), *(_summary(*each) for each in stacks.items())])
+
+
+def _parts(collapsed: str) -> str:
+    """What the router's event loop does, in shares of its samples."""
+    parts: Counter[str] = Counter()
+    for line in collapsed.splitlines():
+        stack, _, count = line.rpartition(" ")
+        if not any(thread in stack for thread in _THREADS):
+            parts[_part(stack)] += int(count)
+    total = parts.total() or 1
+    return "\n".join(
+        ["router's loop", *(f"  {parts[name] / total:4.0%}  {name}" for name in [*_PARTS, _REST])]
     )
+
+
+def _part(stack: str) -> str:
+    return next((name for name, signs in _PARTS.items() if any(sign in stack for sign in signs)), _REST)
 
 
 def _record(pid: int, path: Path, seconds: int) -> "subprocess.Popen[bytes]":
