@@ -22,7 +22,7 @@ _METHOD = f"""\
 PostgreSQL (`headgate-shared`), and beside it in the same run a bare grpc.aio server that echoes (`floor`), LiteLLM's proxy
 with its Redis cache and limits on (same interpreter; its spend is not persisted), and Portkey's gateway (Node; no cache, no
 limits, no ledger). `direct` is the model server without a gateway. Authentication, four limits a request (two token buckets,
-two sliding windows), the cache, a hold on two budgets, the ledger (every commit on disk), metrics and traces (1 % sampled)
+two sliding windows), the cache, a hold on two budgets, the ledger (usage on disk when acknowledged), metrics and traces (1 % sampled)
 are on.
 
 - The model server is `bench/upstream.py`; the load comes from a process of its own in a closed loop. The CPU of neither
