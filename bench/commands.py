@@ -220,7 +220,7 @@ def all_scenarios(rounds: Rounds = 3, seconds: Seconds = None, only: Only = None
 
 
 @app.command("all", help="Everything that docs/performance.md shows.")
-def everything(rounds: Rounds = 3, sweep_rounds: Rounds = 2) -> None:
+def everything(rounds: Rounds = 2, sweep_rounds: Rounds = 2) -> None:
     run_scenarios(SCENARIOS, rounds, None, None)
     run_window_sweeps(WINDOW_SWEEPS, sweep_rounds)
     limits(sweep_rounds)
