@@ -10,6 +10,7 @@ from opentelemetry.trace import Span
 
 from services._runtime import context, semconv
 from services._runtime.boundary import REQUEST_ID_KEY
+from services._runtime.channel import MAX_MESSAGE_BYTES
 from services._runtime.tracing import LINKS_KEY, TRACEPARENT_KEY, render_links
 
 RENEWAL_SECONDS = 1.0
@@ -21,7 +22,8 @@ class Exchange:
     A stream is given up after `renewal_seconds`, and the next is opened by the next of `openers`: so the calls spread over
     the peer's replicas as they come and go, and over the workers that its connections lead to, and no idle stream delays
     a peer's end. A call that gets no answer in its time ends the stream too: answers come in the
-    order of the requests, and a later one must not be taken for it. A call is never repeated here.
+    order of the requests, and a later one must not be taken for it. A call is never repeated here. `max_message_bytes` is
+    what the channels send at most.
     """
 
     def __init__(
@@ -29,10 +31,12 @@ class Exchange:
         openers: Sequence[Callable[..., Any]],
         metadata: Sequence[tuple[str, str]] = (),
         *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         renewal_seconds: float = RENEWAL_SECONDS,
     ) -> None:
         self._openers = cycle(openers)
         self._metadata = tuple(metadata)
+        self._max_message_bytes = max_message_bytes
         self._renewal_seconds = renewal_seconds
         self._stream: Any = None
         self._is_used = False
@@ -42,8 +46,8 @@ class Exchange:
     async def __call__(self, request: Any, *, timeout: float, metadata: object = None) -> Any:  # noqa: ASYNC109, ARG002
         """The answer to `request` within `timeout` seconds. What metadata would say, the request says itself.
 
-        :raises grpc.aio.AioRpcError: the peer's status, UNAVAILABLE when it can't be reached or went away meanwhile, or
-            DEADLINE_EXCEEDED.
+        :raises grpc.aio.AioRpcError: the peer's status, UNAVAILABLE when it can't be reached or went away meanwhile,
+            RESOURCE_EXHAUSTED when the request is too large to be sent, or DEADLINE_EXCEEDED.
         """
         stream = self._stream
         if stream is None or stream.done():
@@ -52,7 +56,7 @@ class Exchange:
         self._is_used = True
         try:
             async with asyncio.timeout(timeout):
-                await _write(stream, request)
+                await self._write(stream, request)
                 answer = await stream.read()
         except TimeoutError:
             self._give_up(stream)
@@ -67,6 +71,25 @@ class Exchange:
         if self._is_old:
             self._renew(stream)
         return answer
+
+    async def _write(self, stream: Any, request: Any) -> None:
+        try:
+            await stream.write(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INTERNAL:
+                raise
+            raise await self._reason(stream, request) from None
+
+    async def _reason(self, stream: Any, request: Any) -> grpc.aio.AioRpcError:
+        """Why a write failed. gRPC calls each such failure INTERNAL, whatever the peer said, or core of the message."""
+        if (size := request.ByteSize()) > self._max_message_bytes:
+            return _error(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"a message of {size} bytes can't be sent; {self._max_message_bytes} are the most",
+            )
+        if (code := await stream.code()) is grpc.StatusCode.INTERNAL:
+            return _error(grpc.StatusCode.UNAVAILABLE, "the peer went away before it was asked")
+        return _error(code, await stream.details())
 
     def _begin(self) -> Any:
         stream = self._stream = next(self._openers)(metadata=self._metadata)
@@ -91,26 +114,6 @@ class Exchange:
         self._stream = None
         self._is_used = False
         stream.cancel()
-
-
-async def _write(stream: Any, request: Any) -> None:
-    try:
-        await stream.write(request)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.INTERNAL:
-            raise
-        raise await _reason(stream) from None
-
-
-async def _reason(stream: Any) -> grpc.aio.AioRpcError:
-    """Why a write failed. gRPC calls each such failure INTERNAL, even over the status of a peer that went away.
-
-    What it finds wrong with the message itself it says one turn of the loop later.
-    """
-    await asyncio.sleep(0)
-    if (code := await stream.code()) is grpc.StatusCode.INTERNAL:
-        return _error(grpc.StatusCode.UNAVAILABLE, "the peer went away before it was asked")
-    return _error(code, await stream.details())
 
 
 async def _end(stream: Any) -> None:

@@ -128,6 +128,7 @@ def connect_peers(
             settings.peer_timeout_seconds,
             telemetry.batches.of(peer),
             pace,
+            settings.max_message_bytes,
         )
 
     return {

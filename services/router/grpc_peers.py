@@ -13,14 +13,17 @@ from headgate.cache.v1 import cache_service_pb2_grpc
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.ratelimit.v1 import ratelimit_service_pb2_grpc
 from services._runtime.batching import PacedBatcher
-from services._runtime.channel import Caller
-from services._runtime.errors import InternalError
+from services._runtime.channel import MAX_MESSAGE_BYTES, Caller
+from services._runtime.errors import Code, GatewayError, InternalError
 from services._runtime.exchange import Exchange, describe
 from services._runtime.status import from_status
 from services.router.peers import Principal
 
 OnDeparture = Callable[[int, int], None]
 """Told the size of each batch that leaves, and how many calls stay queued."""
+
+_TOO_LARGE = {Code.RESOURCE_EXHAUSTED, Code.INVALID_ARGUMENT}
+"""What a message that is too large is refused with as a whole: by this side of the channel, and by the peer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Connection:
     timeout_seconds: float
     on_departure: OnDeparture
     pace: Callable[[], float]
+    max_message_bytes: int = MAX_MESSAGE_BYTES
 
 
 class GrpcRateLimit:
@@ -100,18 +104,32 @@ class GrpcAccounts:
 def _exchanging(
     connection: Connection, methods: Sequence[Any], make_request: Callable[[], Any]
 ) -> Callable[[tuple[str, Any]], Awaitable[Any]]:
-    """Takes (which batch of an exchange's request, the call's own request), and gives what the peer answers to it."""
+    """Takes (which batch of an exchange's request, the call's own request), and gives what the peer answers to it.
+
+    Calls that are too large for one message leave in halves, so that none fails for its neighbours' size.
+    """
     caller, timeout_seconds = connection.caller, connection.timeout_seconds
-    exchange = Exchange(methods, caller.authorization)
+    exchange = Exchange(methods, caller.authorization, max_message_bytes=connection.max_message_bytes)
 
     async def send(calls: list[tuple[str, Any]]) -> Sequence[Any]:
         request = make_request()
         describe(request.context)
         for kind, call in calls:
             getattr(request, kind).requests.append(call)
-        response = await caller.call(exchange, request, timeout_seconds=timeout_seconds)
+        try:
+            response = await caller.call(exchange, request, timeout_seconds=timeout_seconds)
+        except GatewayError as error:
+            if len(calls) == 1 or error.code not in _TOO_LARGE:
+                raise
+            return [*await attempt(calls[: len(calls) // 2]), *await attempt(calls[len(calls) // 2 :])]
         results = {kind: iter(getattr(response, kind).results) for kind in {kind for kind, _ in calls}}
         return [_unpack(next(results[kind], None)) for kind, _ in calls]
+
+    async def attempt(calls: list[tuple[str, Any]]) -> Sequence[Any]:
+        try:
+            return await send(calls)
+        except GatewayError as error:
+            return [error] * len(calls)
 
     return PacedBatcher(send, pace=connection.pace, on_departure=connection.on_departure).submit
 

@@ -1,6 +1,7 @@
 """One provider's HTTP connections: kept alive, bounded, and closed at once when an answer is no longer wanted."""
 
 import asyncio
+import io
 import os
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from services.router.providers.failures import from_refusal
 
 _DNS_TTL_SECONDS = 30
 _LARGEST_ERROR_BYTES = 64 * 1024
+_LARGE_BODY_BYTES = 1024 * 1024
 _OK = 200
 _REDIRECT = range(300, 400)
 
@@ -63,7 +65,7 @@ class Pool:
             async with asyncio.timeout_at(deadline):
                 response = await self._opened().post(
                     url,
-                    data=body,
+                    data=_sendable(body),
                     headers={"x-request-id": request_id} if request_id else None,
                     allow_redirects=False,
                 )
@@ -128,6 +130,11 @@ class Pool:
             message = f"HTTP {response.status}: a redirect, which is not followed; base_url must be the address itself"
             return ProviderError(FailureKind.MALFORMED, message, http_status=response.status)
         return from_refusal(response.status, response.headers, body, self.secret)
+
+
+def _sendable(body: bytes) -> bytes | io.BytesIO:
+    # What is large is written in parts, between which other requests have their turn.
+    return body if len(body) <= _LARGE_BODY_BYTES else io.BytesIO(body)
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

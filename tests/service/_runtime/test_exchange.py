@@ -272,11 +272,11 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(echo: Served, c
 
 
 async def test_what_is_too_large_to_be_sent_is_refused_as_such(echo: Served, connect: Connect) -> None:
-    exchange = lasting(connect(echo, max_message_bytes=1000))
+    exchange = Exchange([connect(echo, max_message_bytes=1000)], max_message_bytes=1000)
     await answer(exchange, "a")
     error = await fail(exchange, request("x" * 2000))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "Sent message larger than max" in (error.details() or "")
+    assert "can't be sent; 1000 are the most" in (error.details() or "")
     assert await answer(exchange, "b") == "b"
 
 
