@@ -5,14 +5,15 @@ import os
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import grpc
 
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.router.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from headgate.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
+from services._runtime.apart import apart
 from services._runtime.channel import Caller, open_channel
-from services._runtime.config import read_section
 from services._runtime.pace import Pace
 from services._runtime.process import Application, run
 from services._runtime.server import Service
@@ -21,7 +22,7 @@ from services._runtime.telemetry import Telemetry
 from services.router.admission import Admission, AdmissionPolicy
 from services.router.authentication import KeyAuthentication
 from services.router.catalog import build_catalog
-from services.router.config import RouterConfig
+from services.router.declaration import Declaration
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
 from services.router.health import TargetHealth
@@ -43,9 +44,9 @@ ROUTER, JOBS = "headgate.router.v1.RouterService", "headgate.router.v1.JobServic
 
 
 async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
-    config = read_section(shared.config, "router", RouterConfig)
-    providers = build_providers(config)
-    catalog = build_catalog(config, providers)
+    declared = _declared(shared.config)
+    providers = {name: registry.build(name, each) for name, each in declared.providers.items()}
+    catalog = build_catalog(declared, providers)
     health = {target_id: TargetHealth() for target_id in catalog.targets}
     clock = Clock(time.monotonic, time.time_ns)
     metrics = RouterMetrics(telemetry.registry, telemetry.log, frozenset(catalog.models))
@@ -68,7 +69,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     telemetry.registry.register(RouterState(lambda: settlements.depth, health))
 
     policy = AdmissionPolicy(
-        cache_scope=cache.CacheScope.Value(f"CACHE_SCOPE_{config.cache_scope.upper()}"),
+        cache_scope=cache.CacheScope.Value(f"CACHE_SCOPE_{declared.cache_scope.upper()}"),
         expected_output_tokens=settings.expected_output_tokens,
         max_output_tokens=settings.max_output_tokens,
         admit_without_limits=settings.limits_lost == "open",
@@ -110,6 +111,13 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     )
 
 
+def _declared(config: Path | None) -> Declaration:
+    if config is None:
+        return Declaration()
+    read: Declaration = apart("services.router.config:declared", config, dict(os.environ), saves="pydantic")
+    return read
+
+
 def connect_peers(
     settings: RouterSettings, shared: SharedSettings, telemetry: Telemetry
 ) -> dict[str, Connection]:
@@ -135,16 +143,6 @@ def connect_peers(
         "ratelimit": connect("ratelimit", settings.ratelimit_address),
         "cache": connect("cache", settings.cache_address),
         "billing": connect("billing", settings.billing_address),
-    }
-
-
-def build_providers(config: RouterConfig) -> dict[str, Provider]:
-    """Adapters of the declared providers, with their credentials resolved."""
-    return {
-        name: registry.build(
-            name, declared, None if declared.api_key is None else declared.api_key.resolve(os.environ)
-        )
-        for name, declared in config.providers.items()
     }
 
 

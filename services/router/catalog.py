@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.router.config import RouterConfig
+from services.router.declaration import Declaration
 from services.router.provider import Provider
 
 
@@ -33,22 +33,22 @@ class Catalog:
     models: Mapping[str, Sequence[Target]]
 
 
-def build_catalog(config: RouterConfig, providers: Mapping[str, Provider]) -> Catalog:
+def build_catalog(declaration: Declaration, providers: Mapping[str, Provider]) -> Catalog:
     targets = {
         target_id: Target(
             target_id=target_id,
             provider_id=declared.provider,
-            billed_as=config.providers[declared.provider].billed_as or declared.provider,
+            billed_as=declaration.providers[declared.provider].billed_as or declared.provider,
             model=declared.model,
             provider=providers[declared.provider],
             context_window=declared.context_window,
             max_output_tokens=declared.max_output_tokens,
-            capabilities=None if declared.capabilities is None else frozenset(declared.capabilities),
+            capabilities=declared.capabilities,
         )
-        for target_id, declared in config.targets.items()
+        for target_id, declared in declaration.targets.items()
     }
     models = {
-        name: tuple(targets[target_id] for target_id in model.targets)
-        for name, model in config.models.items()
+        name: tuple(targets[target_id] for target_id in served_by)
+        for name, served_by in declaration.models.items()
     }
     return Catalog(targets, models)

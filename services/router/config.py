@@ -1,10 +1,14 @@
 """The `router:` section of the configuration file: providers, targets, models."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from services._runtime.config import Credential, Section
+from services._runtime.config import Credential, Section, read_section
+from services.router.declaration import Declaration, Extension, ProviderDeclaration, TargetDeclaration
+from services.router.provider import Timeouts
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@=,-]{0,255}$")]
 Positive = Annotated[float, Field(gt=0)]
@@ -46,7 +50,27 @@ class ProviderConfig(Section):
     # What an OpenAI-compatible server takes beyond OpenAI's own API: `top_k` (vLLM, Together, llama.cpp), `grammar`
     # (llama.cpp's, GBNF) and `structured_outputs` (vLLM's, other grammars). What is not declared here is refused, because
     # such a server would ignore it silently.
-    extensions: frozenset[Literal["top_k", "grammar", "structured_outputs"]] = frozenset()
+    extensions: frozenset[Extension] = frozenset()
+
+    def declaration(self, environ: Mapping[str, str]) -> ProviderDeclaration:
+        """:raises ConfigError: the credential is not where it is said to be"""
+        return ProviderDeclaration(
+            self.api,
+            self.base_url,
+            None if self.api_key is None else self.api_key.resolve(environ),
+            self.billed_as,
+            Timeouts(
+                connect=self.connect_timeout_seconds,
+                first_token=self.first_token_timeout_seconds,
+                between_tokens=self.between_tokens_timeout_seconds,
+                whole_answer=self.whole_answer_timeout_seconds,
+            ),
+            self.max_connections,
+            self.keep_alive_seconds,
+            self.continuous_usage,
+            self.max_tokens_field,
+            self.extensions,
+        )
 
 
 class TargetConfig(Section):
@@ -58,6 +82,11 @@ class TargetConfig(Section):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     # What the model can do beyond text; absent: everything that its provider's API can express.
     capabilities: frozenset[CAPABILITIES] | None = None
+
+    def declaration(self) -> TargetDeclaration:
+        return TargetDeclaration(
+            self.provider, self.model, self.context_window, self.max_output_tokens, self.capabilities
+        )
 
 
 class ModelConfig(Section):
@@ -85,3 +114,19 @@ class RouterConfig(Section):
                 if target_id not in self.targets:
                     raise ValueError(f"models.{name}.targets: no target `{target_id}` is declared")
         return self
+
+    def declaration(self, environ: Mapping[str, str]) -> Declaration:
+        return Declaration(
+            {name: provider.declaration(environ) for name, provider in self.providers.items()},
+            {target_id: target.declaration() for target_id, target in self.targets.items()},
+            {name: tuple(model.targets) for name, model in self.models.items()},
+            self.cache_scope,
+        )
+
+
+def declared(path: Path, environ: Mapping[str, str]) -> Declaration:
+    """Of the file's section, with the credentials that it names in `environ` or in files.
+
+    :raises ConfigError: the file can't be read, its section breaks a rule, or a credential is not there.
+    """
+    return read_section(path, "router", RouterConfig).declaration(environ)

@@ -1,9 +1,9 @@
 """What one OpenAI-compatible server takes, where such servers differ."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Extension = Literal["top_k", "grammar", "structured_outputs"]
+from services.router.declaration import Extension
 
 
 @dataclass(frozen=True, slots=True)

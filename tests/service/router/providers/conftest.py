@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 
-from services._runtime.environment import Secret
 from services.router.config import ProviderConfig
 from services.router.provider import Provider
 from services.router.providers.registry import build
@@ -38,8 +37,9 @@ async def built() -> AsyncIterator[Build]:
     made: list[Provider] = []
 
     def make(api: str, base_url: str, key: str = "sim-key", **options: object) -> Provider:
-        config = ProviderConfig.model_validate({"api": api, "base_url": base_url, **options})
-        made.append(build("sim", config, Secret(key) if key else None))
+        named = {"api_key": {"env": "SIM_KEY"}} if key else {}
+        config = ProviderConfig.model_validate({"api": api, "base_url": base_url, **named, **options})
+        made.append(build("sim", config.declaration({"SIM_KEY": key})))
         return made[-1]
 
     yield make
