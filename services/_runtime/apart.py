@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from services._runtime.sections import ConfigError
+from services._runtime.environment import MisconfiguredError
 
 
 def apart(target: str, *arguments: Any, saves: str) -> Any:
@@ -15,7 +15,7 @@ def apart(target: str, *arguments: Any, saves: str) -> Any:
 
     Arguments and result are pickled, which is safe: both ends are this program.
 
-    :raises ConfigError: as the function.
+    :raises MisconfiguredError: as the function.
     """
     if saves in sys.modules:
         return _called(target, arguments)
@@ -27,7 +27,7 @@ def apart(target: str, *arguments: Any, saves: str) -> Any:
         start_new_session=True,  # a Ctrl-C is for this process to answer
     )
     result = pickle.loads(done.stdout)  # noqa: S301 - see above
-    if isinstance(result, ConfigError):
+    if isinstance(result, MisconfiguredError):
         raise result
     return result
 
@@ -43,7 +43,7 @@ def main(target: str) -> None:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         try:
             result = _called(target, pickle.load(sys.stdin.buffer))  # noqa: S301 - see above
-        except ConfigError as error:
+        except MisconfiguredError as error:
             result = error
         pickle.dump(result, answer)
 

@@ -5,7 +5,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 _T = TypeVar("_T")
 _BOOLEANS = {
@@ -20,12 +20,19 @@ _BOOLEANS = {
 }
 
 
-class SettingsError(Exception):
-    """What is wrong with the environment, one problem a line, each naming the variable and the remedy."""
+class MisconfiguredError(Exception):
+    """What is wrong with what the operator has set, one problem a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+class SettingsError(MisconfiguredError):
+    """What is wrong with the environment; each problem names the variable and the remedy."""
 
 
 class Secret:

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import uvloop
 
+from services._runtime.environment import MisconfiguredError
 from services._runtime.logs import configure_logs
-from services._runtime.sections import ConfigError
 from services._runtime.server import StartError
 from services._runtime.serving import (
     EXIT_MISCONFIGURED,
@@ -18,7 +18,7 @@ from services._runtime.serving import (
     serve,
     tell_misconfigured,
 )
-from services._runtime.settings import SettingsError, SharedSettings, read_settings, read_shared
+from services._runtime.settings import SharedSettings, read_settings, read_shared
 from services._runtime.telemetry import Telemetry
 
 __all__ = ["Application", "run"]
@@ -52,6 +52,6 @@ def run(
         from services._runtime.workers import supervise  # noqa: PLC0415 - a single process needs no multiprocessing
 
         return supervise(plan)
-    except (SettingsError, ConfigError, StartError) as error:
+    except (MisconfiguredError, StartError) as error:
         tell_misconfigured(error)
         return EXIT_MISCONFIGURED

@@ -1,22 +1,16 @@
 """The installation's YAML file down to the nodes of one section, for who needs no pydantic, which has 8 MB."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import yaml
 
+from services._runtime.environment import MisconfiguredError
 
-class ConfigError(Exception):
-    """What is wrong with the file, one problem a line: `file:line: field: problem`."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
-
-    def __reduce__(self) -> tuple[type[Self], tuple[tuple[str, ...]]]:
-        return type(self), (self.problems,)
+class ConfigError(MisconfiguredError):
+    """What is wrong with the file; each problem reads `file:line: field: problem`."""
 
 
 def section_node(path: Path, section: str) -> yaml.Node | None:

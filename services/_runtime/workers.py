@@ -15,9 +15,9 @@ from typing import Any
 import uvloop
 
 from services._runtime.address import join_host_port
+from services._runtime.environment import MisconfiguredError
 from services._runtime.logs import get_logger
 from services._runtime.metrics import MetricsEndpoint
-from services._runtime.sections import ConfigError
 from services._runtime.server import StartError, checked_listen
 from services._runtime.serving import (
     EXIT_MISCONFIGURED,
@@ -29,7 +29,6 @@ from services._runtime.serving import (
     stop_on_signals,
     tell_misconfigured,
 )
-from services._runtime.settings import SettingsError
 from services._runtime.worker_metrics import merged_exposition
 
 _spawn = multiprocessing.get_context("spawn")
@@ -140,7 +139,7 @@ def work(plan: Plan[Any], tell: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         code = uvloop.run(_work(plan, tell))
-    except (SettingsError, ConfigError, StartError) as error:
+    except (MisconfiguredError, StartError) as error:
         tell_misconfigured(error)
         code = EXIT_MISCONFIGURED
     sys.exit(code)

@@ -5,7 +5,8 @@ import os
 import secrets
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.ledger import SqlLedger
 from services.billing.stores.sql.prices import SqlPrices
-from services.billing.stores.sql.schema import NewerSchemaError, migrate
+from services.billing.stores.sql.schema import NewerSchemaError, is_current, migrate
 from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
 from services.billing.sweep import sweep_for_ever
 
@@ -92,12 +93,38 @@ def _pepper(settings: BillingSettings, shared: SharedSettings) -> bytes:
 
 
 async def _ready_database(settings: BillingSettings, shared: SharedSettings) -> Database:
-    try:
+    with _told():
+        database = _database(settings, shared)
+        if await is_current(database):
+            return database
+        await database.close()
+    # Alembic is needed once in a database's life, and has 11 MB.
+    await asyncio.to_thread(apart, "services.billing.__main__:bring_up", settings, shared, saves="alembic")
+    with _told():
+        return _database(settings, shared)
+
+
+def bring_up(settings: BillingSettings, shared: SharedSettings) -> None:
+    """Give the database this release's schema.
+
+    :raises SettingsError: the store can't be opened, or is of a later release
+    """
+
+    async def brought_up() -> None:
         database = _database(settings, shared)
         await migrate(database)
+        await database.close()
+
+    with _told():
+        asyncio.run(brought_up())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
     except (StoreInUseError, StoreUnavailableError, NewerSchemaError) as error:
         raise SettingsError([f"{PREFIX}STORE: {error}"]) from None
-    return database
 
 
 def _database(settings: BillingSettings, shared: SharedSettings) -> Database:
@@ -109,13 +136,8 @@ def _database(settings: BillingSettings, shared: SharedSettings) -> Database:
 
 
 def _migrate_only() -> int:
-    async def brought_up() -> None:
-        settings = read_settings(BillingSettings, PREFIX, os.environ)
-        database = await _ready_database(settings, read_shared(os.environ))
-        await database.close()
-
     try:
-        asyncio.run(brought_up())
+        bring_up(read_settings(BillingSettings, PREFIX, os.environ), read_shared(os.environ))
     except SettingsError as error:
         tell_misconfigured(error)
         return EXIT_MISCONFIGURED

@@ -16,6 +16,10 @@ class NewerSchemaError(Exception):
     """A later release has migrated the database already."""
 
 
+async def is_current(database: Database) -> bool:
+    return await database.read(current_revision) == HEAD
+
+
 async def migrate(database: Database) -> None:
     """:raises NewerSchemaError: the schema is none that this release knows."""
     await database.write(migrate_connection)
@@ -36,7 +40,6 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    # Alembic is needed once in a database's life, and costs memory all the time.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
