@@ -1,5 +1,6 @@
 """genai-prices' data as integers and matchers of our own."""
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time
@@ -41,7 +42,7 @@ def _provider(provider: Any, release: str) -> CatalogProvider:
     return CatalogProvider(
         provider_id=provider.id,
         match=None if provider.provider_match is None else to_match(provider.provider_match),
-        models=tuple(model for model in models if model is not None),
+        packed=pickle.dumps(tuple(model for model in models if model is not None)),
         fallbacks=tuple(provider.fallback_model_providers or ()),
     )
 
