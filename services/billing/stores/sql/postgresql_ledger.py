@@ -10,11 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from services.billing.stores.sql.database import LOCK_SHARED
+from services.billing.stores.sql.postgresql_writes import OneWrite
 from services.billing.stores.sql.statements import posting_statements
 from services.billing.stores.sql.transaction import Run, Transaction
 
 _T = TypeVar("_T")
-_STATEMENTS = posting_statements(dialects.dialect())  # type: ignore[no-untyped-call]
+_DIALECT = dialects.dialect()  # type: ignore[no-untyped-call]
+_STATEMENTS = posting_statements(_DIALECT, OneWrite(_DIALECT))
 # Every statement here finds its rows by their keys. Planned once, it must not scan a table that was small at the time.
 _PLANS = "; ".join(
     f"SET LOCAL {setting}"

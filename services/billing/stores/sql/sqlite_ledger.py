@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from services.billing.stores.sql.sqlite_writes import EachWrite
 from services.billing.stores.sql.statements import posting_statements
 from services.billing.stores.sql.transaction import Run, Transaction
 
 _T = TypeVar("_T")
-_STATEMENTS = posting_statements(sqlite.dialect(paramstyle="qmark"))
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+_STATEMENTS = posting_statements(_DIALECT, EachWrite(_DIALECT))
 # In WAL mode NORMAL leaves a commit to the operating system, and FULL waits until it and all before it are on disk.
 _LASTING = "PRAGMA synchronous=FULL"
 _PASSING = "PRAGMA synchronous=NORMAL"

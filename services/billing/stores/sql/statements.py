@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import (
@@ -18,12 +18,15 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from services.billing.budgets import Period
 from services.billing.stores.sql.statement import Statement
 from services.billing.stores.sql.tables import budget_spending, budgets, holds, ledger, prices, revisions
-from services.billing.stores.sql.writes import EachWrite, OneWrite, Writes
+from services.billing.stores.sql.writes import Writes
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class PostingStatements:
         return list(ids) if self.is_postgresql else msgspec.json.encode(list(ids)).decode()
 
 
-def posting_statements(connected: Dialect) -> PostingStatements:
+def posting_statements(connected: Dialect, writes: Writes) -> PostingStatements:
     dialect = connected.name
     booked = (ledger.c.attempt_id, ledger.c.digest, ledger.c.cost_nanos, ledger.c.price_id, ledger.c.unpriced)
     starts: list[ColumnElement[int]] = [bindparam(period.name) for period in Period]
@@ -93,14 +96,18 @@ def posting_statements(connected: Dialect) -> PostingStatements:
             ),
             ["wanted", *(period.name for period in Period)],
         ),
-        writes=OneWrite(connected) if dialect == "postgresql" else EachWrite(connected),
+        writes=writes,
     )
 
 
 @cache
-def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_into(dialect: str, table: Table) -> "postgresql.Insert | sqlite.Insert":
     """An INSERT that can say ON CONFLICT."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 2 MB that SQLite saves
+
+    return postgresql.insert(table)
 
 
 def _is_wanted(dialect: str, column: Column[str]) -> ColumnElement[bool]:
