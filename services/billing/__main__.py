@@ -5,8 +5,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from services._runtime.telemetry import Telemetry
 from services.billing import account_servicer, servicer
 from services.billing.budgets import Budget
 from services.billing.catalog import load_catalog
-from services.billing.errors import StoreUnavailableError
+from services.billing.database import bring_up, ready_database
 from services.billing.keys import new_token
 from services.billing.metrics import BillingMetrics
 from services.billing.pepper import keep_pepper
@@ -32,19 +31,16 @@ from services.billing.pricing import Price
 from services.billing.settings import PEPPER_VARIABLE, PREFIX, BillingSettings, single_process
 from services.billing.stores.sql.accounts import SqlAccounts
 from services.billing.stores.sql.budgets import SqlBudgets
-from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.ledger import SqlLedger
 from services.billing.stores.sql.prices import SqlPrices
-from services.billing.stores.sql.schema import NewerSchemaError, is_current, migrate
-from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
 from services.billing.sweep import sweep_for_ever
 
 
 async def compose(settings: BillingSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
     declared_prices, declared_budgets = _declared(shared.config)
     pepper = _pepper(settings, shared)
-    database = await _ready_database(settings, shared)
+    database = await ready_database(settings, shared)
     definitions = Definitions(PriceBook(load_catalog(), declared_prices))
     metrics = BillingMetrics(telemetry.registry)
     ledger = SqlLedger(database, definitions, settings.unpriced_models, time.time_ns, metrics.committed)
@@ -90,49 +86,6 @@ def _pepper(settings: BillingSettings, shared: SharedSettings) -> bytes:
             [f"{PEPPER_VARIABLE} is not set: replicas on one PostgreSQL need the same pepper"]
         )
     return keep_pepper(shared.data_dir / "billing.pepper")
-
-
-async def _ready_database(settings: BillingSettings, shared: SharedSettings) -> Database:
-    with _told():
-        database = _database(settings, shared)
-        if await is_current(database):
-            return database
-        await database.close()
-    # Alembic is needed once in a database's life, and has 11 MB.
-    await asyncio.to_thread(apart, "services.billing.__main__:bring_up", settings, shared, saves="alembic")
-    with _told():
-        return _database(settings, shared)
-
-
-def bring_up(settings: BillingSettings, shared: SharedSettings) -> None:
-    """Give the database this release's schema.
-
-    :raises SettingsError: the store can't be opened, or is of a later release
-    """
-
-    async def brought_up() -> None:
-        database = _database(settings, shared)
-        await migrate(database)
-        await database.close()
-
-    with _told():
-        asyncio.run(brought_up())
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except (StoreInUseError, StoreUnavailableError, NewerSchemaError) as error:
-        raise SettingsError([f"{PREFIX}STORE: {error}"]) from None
-
-
-def _database(settings: BillingSettings, shared: SharedSettings) -> Database:
-    if settings.postgresql is not None:
-        from services.billing.stores.sql.postgresql import open_postgresql  # noqa: PLC0415 - its driver has 5 MB
-
-        return open_postgresql(settings.postgresql, settings.store_connections)
-    return open_sqlite(settings.sqlite_path(shared.data_dir))
 
 
 def _migrate_only() -> int:

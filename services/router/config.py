@@ -7,8 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from services._runtime.config import Credential, Section, read_section
-from services.router.declaration import Declaration, Extension, ProviderDeclaration, TargetDeclaration
-from services.router.provider import Timeouts
+from services.router.declaration import (
+    Declaration,
+    Extension,
+    ProviderDeclaration,
+    TargetDeclaration,
+    Timeouts,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@=,-]{0,255}$")]
 Positive = Annotated[float, Field(gt=0)]

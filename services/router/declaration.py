@@ -5,9 +5,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services._runtime.environment import Secret
-from services.router.provider import Timeouts
 
 Extension = Literal["top_k", "grammar", "structured_outputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds that an attempt may take until something happens. Signs of life without content are no token."""
+
+    connect: float = 5.0
+    first_token: float = 60.0
+    between_tokens: float = 30.0
+    # An unstreamed answer shows no first token; this bounds all of it.
+    whole_answer: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,17 +82,6 @@ class Chunk:
     output_pieces: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds that an attempt may take until something happens. Signs of life without content are no token."""
-
-    connect: float = 5.0
-    first_token: float = 60.0
-    between_tokens: float = 30.0
-    # An unstreamed answer shows no first token; this bounds all of it.
-    whole_answer: float = 600.0
-
-
 class Provider(Protocol):
     """One provider account: an address, a credential, a connection pool.
 

@@ -10,7 +10,8 @@ from aiohttp import hdrs
 from yarl import URL
 
 from services._runtime.environment import Secret
-from services.router.provider import FailureKind, ProviderError, Timeouts
+from services.router.declaration import Timeouts
+from services.router.provider import FailureKind, ProviderError
 from services.router.providers.answer import HttpAnswer
 from services.router.providers.failures import from_refusal
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services._runtime.apart import apart
+from services._runtime.environment import SettingsError
 from services._runtime.sections import ConfigError
 
 HERE = "tests.unit._runtime.test_apart"
@@ -21,6 +22,10 @@ def loud(word: str, number: int) -> dict[str, object]:
 
 def refuse(path: Path) -> None:
     raise ConfigError([f"{path}:3: first", f"{path}:4: second"])
+
+
+def refuse_settings() -> None:
+    raise SettingsError(["HEADGATE_X: first", "HEADGATE_Y: second"])
 
 
 def fail() -> None:
@@ -37,6 +42,13 @@ def test_what_is_wrong_with_the_file_is_told_as_if_it_had_been_read_here(saves: 
     with pytest.raises(ConfigError) as raised:
         apart(f"{HERE}:refuse", Path("headgate.yaml"), saves=saves)
     assert raised.value.problems == ("headgate.yaml:3: first", "headgate.yaml:4: second")
+
+
+@pytest.mark.parametrize("saves", [NOWHERE, "sys"])
+def test_what_is_wrong_with_the_environment_is_told_too(saves: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        apart(f"{HERE}:refuse_settings", saves=saves)
+    assert raised.value.problems == ("HEADGATE_X: first", "HEADGATE_Y: second")
 
 
 def test_a_defect_is_no_answer(capfd: pytest.CaptureFixture[str]) -> None:
@@ -78,3 +90,15 @@ def test_the_shipped_prices_are_read_without_keeping_what_reads_them() -> None:
     )
     done = subprocess.run((sys.executable, "-c", asked), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_new_database_is_brought_up_without_keeping_what_does_it(tmp_path: Path) -> None:
+    asked = (
+        "import asyncio, pathlib, sys; from services.billing.database import ready_database;"
+        "from services.billing.settings import BillingSettings; from services._runtime.settings import SharedSettings;"
+        f"shared = SharedSettings(data_dir=pathlib.Path({str(tmp_path)!r}));"
+        "asyncio.run(ready_database(BillingSettings(), shared)); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run((sys.executable, "-c", asked), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert (tmp_path / "billing.db").exists()

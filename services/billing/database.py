@@ -1,0 +1,57 @@
+"""The database that the settings name, open and at this release's schema."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services._runtime.apart import apart
+from services._runtime.settings import SettingsError, SharedSettings
+from services.billing.errors import StoreUnavailableError
+from services.billing.settings import PREFIX, BillingSettings
+from services.billing.stores.sql.database import Database
+from services.billing.stores.sql.schema import NewerSchemaError, is_current, migrate
+from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
+
+
+async def ready_database(settings: BillingSettings, shared: SharedSettings) -> Database:
+    """:raises SettingsError: it can't be opened, or a later release has migrated it"""
+    with _told():
+        database = _opened(settings, shared)
+        if await is_current(database):
+            return database
+        await database.close()
+    # Alembic is needed once in a database's life, and has 11 MB.
+    await asyncio.to_thread(apart, "services.billing.database:bring_up", settings, shared, saves="alembic")
+    with _told():
+        return _opened(settings, shared)
+
+
+def bring_up(settings: BillingSettings, shared: SharedSettings) -> None:
+    """Give the database this release's schema.
+
+    :raises SettingsError: it can't be opened, or a later release has migrated it
+    """
+
+    async def brought_up() -> None:
+        database = _opened(settings, shared)
+        await migrate(database)
+        await database.close()
+
+    with _told():
+        asyncio.run(brought_up())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (StoreInUseError, StoreUnavailableError, NewerSchemaError) as error:
+        raise SettingsError([f"{PREFIX}STORE: {error}"]) from None
+
+
+def _opened(settings: BillingSettings, shared: SharedSettings) -> Database:
+    if settings.postgresql is not None:
+        from services.billing.stores.sql.postgresql import open_postgresql  # noqa: PLC0415 - its driver has 5 MB
+
+        return open_postgresql(settings.postgresql, settings.store_connections)
+    return open_sqlite(settings.sqlite_path(shared.data_dir))
