@@ -40,8 +40,10 @@ from services.billing.sweep import sweep_for_ever
 async def compose(settings: BillingSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
     declared_prices, declared_budgets = _declared(shared.config)
     pepper = _pepper(settings, shared)
-    database = await ready_database(settings, shared)
-    definitions = Definitions(PriceBook(load_catalog(), declared_prices))
+    database, catalog = await asyncio.gather(
+        ready_database(settings, shared), asyncio.to_thread(load_catalog)
+    )
+    definitions = Definitions(PriceBook(catalog, declared_prices))
     metrics = BillingMetrics(telemetry.registry)
     ledger = SqlLedger(database, definitions, settings.unpriced_models, time.time_ns, metrics.committed)
     budgets = SqlBudgets(database, definitions, time.time_ns)
