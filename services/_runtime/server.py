@@ -10,6 +10,7 @@ import grpc
 from grpc_channelz.v1.channelz import add_channelz_servicer
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from services._runtime.accepting import make_server
 from services._runtime.address import is_loopback, join_host_port, split_host_port
 from services._runtime.health import HealthServicer
 from services._runtime.reflection import add_reflection
@@ -44,7 +45,7 @@ class GrpcServer:
         self._process = process
         self._prefix = prefix
         self._services = tuple(services)
-        self._server = grpc.aio.server(interceptors=list(interceptors), options=server_options(process))
+        self._server = make_server(interceptors, server_options(process))
         self._health = HealthServicer()
         methods: Any = _GenericMethods(self._server)
         for service in services:

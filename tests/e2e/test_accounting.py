@@ -27,7 +27,7 @@ from tests.support.waiting import until
 
 COUNTED = {usage_pb2.USAGE_SOURCE_PROVIDER}
 ESTIMATED = {usage_pb2.USAGE_SOURCE_ESTIMATED}
-DEADLINE_SECONDS = 2.0
+DEADLINE_SECONDS = 4.0
 LONG = 8_000
 """Tokens of an answer larger than what a client that does not read, and the server before it, take: with log probabilities
 about 250 KB."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from headgate.billing.v1 import account_service_pb2, account_service_pb2_grpc, usage_pb2
 from headgate.billing.v1 import billing_service_pb2 as billing_pb2
@@ -39,6 +40,7 @@ from services.cache.__main__ import compose as compose_cache
 from services.cache.settings import CacheSettings
 from services.ratelimit.__main__ import compose as compose_ratelimit
 from services.ratelimit.settings import RateLimitSettings
+from services.ratelimit.stores import memory
 from services.router.__main__ import compose as compose_router
 from services.router.pipeline import Pipeline
 from services.router.settings import RouterSettings
@@ -186,34 +188,37 @@ async def in_process(
     data_dir: Path, router: Mapping[str, Any], environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[InProcessSuite]:
     simulator = Simulator(Models())
-    async with simulating(simulator) as base_url:
-        config = data_dir / "headgate.json"
-        config.write_text(json.dumps(_configuration(router)).replace("simulator:", base_url))
-        shared = {"HEADGATE_CONFIG": str(config), "HEADGATE_DATA_DIR": str(data_dir)}
-        quick = {
-            f"{prefix_of(name)}{setting}": value
-            for name in SERVICES
-            for setting, value in (("LAME_DUCK_SECONDS", "0"), ("DRAIN_SECONDS", "0.2"))
-        }
-        # One loop does the work of five processes: what is slow here is no peer that is lost.
-        quick["HEADGATE_ROUTER_PEER_TIMEOUT_SECONDS"] = "10"
-        suite = InProcessSuite(data_dir, simulator, {})
-        try:
-            for name in SERVICES:
-                peers = {
-                    f"HEADGATE_ROUTER_{peer.upper()}_ADDRESS": service.address
-                    for peer, service in suite.services.items()
-                    if name == "router"
-                }
-                service = ServiceInLoop(name, {**shared, **quick, **peers, **(environ or {})})
-                await service.start()
-                suite.services[name] = service
-            await suite.open()
-            yield suite
-        finally:
-            await suite.close()
-            for service in reversed(suite.services.values()):
-                await service.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # What is counted at a test's end is not forgotten before it, on however slow a machine.
+        patch.setattr(memory, "REMEMBERED_US", 3600 * 10**6)
+        async with simulating(simulator) as base_url:
+            config = data_dir / "headgate.json"
+            config.write_text(json.dumps(_configuration(router)).replace("simulator:", base_url))
+            shared = {"HEADGATE_CONFIG": str(config), "HEADGATE_DATA_DIR": str(data_dir)}
+            quick = {
+                f"{prefix_of(name)}{setting}": value
+                for name in SERVICES
+                for setting, value in (("LAME_DUCK_SECONDS", "0"), ("DRAIN_SECONDS", "0.2"))
+            }
+            # One loop does the work of five processes: what is slow here is no peer that is lost.
+            quick["HEADGATE_ROUTER_PEER_TIMEOUT_SECONDS"] = "10"
+            suite = InProcessSuite(data_dir, simulator, {})
+            try:
+                for name in SERVICES:
+                    peers = {
+                        f"HEADGATE_ROUTER_{peer.upper()}_ADDRESS": service.address
+                        for peer, service in suite.services.items()
+                        if name == "router"
+                    }
+                    service = ServiceInLoop(name, {**shared, **quick, **peers, **(environ or {})})
+                    await service.start()
+                    suite.services[name] = service
+                await suite.open()
+                yield suite
+            finally:
+                await suite.close()
+                for service in reversed(suite.services.values()):
+                    await service.stop()
 
 
 def _configuration(router: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ async def take(store: EntryStore, step: Step, example: str, now: int) -> None:
 
 
 @given(st.lists(steps, max_size=12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_redis_reads_what_memory_reads_after_any_history(redis_url: str, history: list[Step]) -> None:
     memory, redis = memory_store(), redis_store(redis_url)
     example, now = f"{next(_examples)}-", NOW

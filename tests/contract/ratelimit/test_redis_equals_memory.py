@@ -124,7 +124,7 @@ async def compare(url: str, drawn: list[Any], steps: list[tuple[str, Any]]) -> N
             assert answered == expected, (name, argument)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=limits, steps=operations)
 def test_redis_answers_as_memory_does(
     runner: asyncio.Runner, redis_url: str, drawn: list[Any], steps: list[Any]

@@ -256,7 +256,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     CALLS, st.integers(1, 6), st.sampled_from([0.0005, 0.003, 0.009]), st.sets(st.integers(0, 39), max_size=4)
 )

@@ -345,7 +345,7 @@ def script(steps: Sequence[str]) -> list[Any]:
     return written
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     scripts=st.lists(SCRIPTS, min_size=1, max_size=3),
     lost=LOST,

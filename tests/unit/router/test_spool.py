@@ -102,7 +102,7 @@ class Killed(RuleBasedStateMachine):
 
 
 TestKilled = Killed.TestCase
-TestKilled.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestKilled.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def test_a_torn_last_record_does_not_hide_those_before_it(tmp_path: Path) -> None:
