@@ -104,7 +104,7 @@ class Failover:
                 async for chunk in chunks:
                     leg.take(chunk, self._clock.epoch_ns())
                     if chunk.events:
-                        await run.emit(_opening(run, leg) + chunk.events)
+                        await run.emit(chunk.events if leg.opened else [_opening(run, leg), *chunk.events])
             if span is not None:
                 span.set_attributes(_usage_attributes(leg))
 
@@ -161,13 +161,11 @@ def _usage_attributes(leg: Leg) -> dict[str, Any]:
     }
 
 
-def _opening(run: Run, leg: Leg) -> list[completion_pb2.CompletionEvent]:
+def _opening(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:
     """What comes before a leg's first events: `started` once, and `failed_over` when an earlier leg had sent output."""
-    if leg.opened:
-        return []
     leg.opened = True
     if run.sent == 0:
-        return [_started(run, leg)]
+        return _started(run, leg)
     earlier = [other for other in run.legs if other is not leg and other.opened]
     run.kept.clear()
     failed_over = completion_pb2.FailedOver(
@@ -176,7 +174,7 @@ def _opening(run: Run, leg: Leg) -> list[completion_pb2.CompletionEvent]:
         reason=earlier[-1].error,
         content_restarts=True,
     )
-    return [completion_pb2.CompletionEvent(failed_over=failed_over)]
+    return completion_pb2.CompletionEvent(failed_over=failed_over)
 
 
 def _started(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:

@@ -15,7 +15,7 @@ def merged(
     An event that is joined with none is passed on as the same object; those that are joined stay as they were.
     """
     if len(events) < 2:  # noqa: PLR2004 - nearly always, while the client keeps up
-        return list(events)
+        return [*events]
     result: list[completion_pb2.CompletionEvent] = []
     texts: list[str] = []
     size = 0

@@ -1,7 +1,7 @@
 """One request while it is served: what the pump produces and the RPC handler writes, and how the pump is stopped."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from services.router.routing import Plan
 
 QUEUED_EVENTS = 256
 KEPT_BYTES = 1024 * 1024
+_KEPT = ("delta", "choice_finished")
 
 
 class StoppedError(Exception):
@@ -66,8 +67,7 @@ class Run:
         """
         while not self._pending and not self._ended:
             await self._hear()
-        events = merged(self._pending)
-        self._pending = []
+        events, self._pending = merged(self._pending), []
         _resolve(self._room)
         if not events and self.error is not None:
             raise self.error
@@ -87,9 +87,9 @@ class Run:
             raise self.error
         return self._pending
 
-    async def _hear(self) -> None:
+    def _hear(self) -> "asyncio.Future[None]":
         self._news = asyncio.get_running_loop().create_future()
-        await self._news
+        return self._news
 
     def stop(self, outcome: outcome_pb2.Outcome.ValueType, *, linger_seconds: float = 0.0) -> None:
         """End the run early, and settle it; without effect when it has ended.
@@ -137,12 +137,12 @@ class Run:
         if self.stop_outcome:
             raise StoppedError
 
-    async def emit(self, events: Iterable[completion_pb2.CompletionEvent]) -> None:
+    async def emit(self, events: Sequence[completion_pb2.CompletionEvent]) -> None:
         """Hand events to the handler; waits while it is far behind, which holds back the provider."""
-        for event in events:
-            self.sent += 1
-            self._keep(event)
-            self._pending.append(event)
+        self.sent += len(events)
+        self._pending += events
+        if self.keeps_events:
+            self._keep(events)
         if self.streamed:
             _resolve(self._news)
             if len(self._pending) >= QUEUED_EVENTS:
@@ -156,15 +156,14 @@ class Run:
         self._ended = True
         _resolve(self._news)
 
-    def _keep(self, event: completion_pb2.CompletionEvent) -> None:
-        if not self.keeps_events or not (event.HasField("delta") or event.HasField("choice_finished")):
-            return
-        self._kept_bytes += event.ByteSize()
+    def _keep(self, events: Sequence[completion_pb2.CompletionEvent]) -> None:
+        for event in events:
+            if event.WhichOneof("event") in _KEPT:
+                self._kept_bytes += event.ByteSize()
+                self.kept.append(event)
         if self._kept_bytes > KEPT_BYTES:
             self.keeps_events = False
             self.kept.clear()
-        else:
-            self.kept.append(event)
 
 
 def _resolve(waiting: "asyncio.Future[None] | None") -> None:

@@ -35,7 +35,8 @@ class SseParser:
         rest = lines.pop()
         events: list[bytes] = []
         if lines:
-            lines[0] = self._first_line(lines[0])
+            if self._partial or not self._started:
+                lines[0] = self._first_line(lines[0])
             self._take(lines, events)
         if rest:
             self._partial.append(rest)
