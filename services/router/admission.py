@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from google.protobuf import duration_pb2
@@ -13,7 +14,7 @@ from headgate.common.v1 import cache_status_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError, PeerUnavailableError
-from services.router.cache_policy import content_of, may_keep, may_look
+from services.router.cache_policy import content_of, may_look
 from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
 from services.router.run import Run
 
@@ -50,7 +51,7 @@ class Admission:
         reserving = self._limits.reserve(self._reservation(run))
         run.reserved = True
         # A refresh looks too: the key to keep the answer under comes with the look.
-        looking = self._cache.lookup(self._question(run)) if may_keep(run.request) else None
+        looking = self._cache.lookup(self._question(run)) if run.is_cacheable else None
         hit = None if looking is None else await self._look(run, looking)
         await self._reserve(run, reserving)
         # Only now: a request that the limits refuse is not answered by the cache either.
@@ -163,13 +164,15 @@ def limit_headers(statuses: list[ratelimit.LimitStatus]) -> list[tuple[str, str]
     for unit, metrics in _HEADER_METRICS.items():
         binding = [status for status in statuses if status.metric in metrics and not status.shadow]
         if binding:
-            tightest = min(binding, key=lambda status: status.remaining)
+            tightest = min(binding, key=_REMAINING)
+            reset = tightest.reset_after
             headers += [
                 (f"x-ratelimit-limit-{unit}", str(tightest.limit)),
                 (f"x-ratelimit-remaining-{unit}", str(tightest.remaining)),
-                (f"x-ratelimit-reset-{unit}", f"{tightest.reset_after.ToNanoseconds() / 1e9:.3f}s"),
+                (f"x-ratelimit-reset-{unit}", f"{reset.seconds + reset.nanos / 1e9:.3f}s"),
             ]
     return headers
 
 
+_REMAINING = attrgetter("remaining")
 _HEADER_METRICS: dict[str, Any] = {"requests": {1}, "tokens": {2, 3, 4}}

@@ -9,7 +9,6 @@ from headgate.common.v1 import cache_status_pb2, outcome_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime import semconv
 from services._runtime.errors import FieldViolation, GatewayError
-from services.router.cache_policy import may_keep
 from services.router.catalog import Target
 from services.router.errors import (
     ContextLengthExceededError,
@@ -178,7 +177,6 @@ def _opening(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:
 
 
 def _started(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:
-    looked = may_keep(run.request)
     return completion_pb2.CompletionEvent(
         started=completion_pb2.Started(
             completion_id=run.completion_id,
@@ -186,7 +184,7 @@ def _started(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:
             served_model=leg.target.model,
             provider=leg.target.billed_as,
             cache_status=cache_status_pb2.CACHE_STATUS_MISS
-            if looked
+            if run.is_cacheable
             else cache_status_pb2.CACHE_STATUS_BYPASS,
             attempt=len(run.legs),
         )

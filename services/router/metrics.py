@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 
 from headgate.common.v1 import outcome_pb2
 from services.router.health import State, TargetHealth
-from services.router.leg import total_usage
 from services.router.run import Run
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_OUTCOMES = {number: name.removeprefix("OUTCOME_").lower() for name, number in outcome_pb2.Outcome.items()}
 
 
 class RouterMetrics:
@@ -63,16 +63,14 @@ class RouterMetrics:
 
     def ended(self, run: Run, seconds: float) -> None:
         model = run.request.model if run.request.model in self._known_models else "other"
-        status = run.error.reason if run.error is not None else outcome_pb2.Outcome.Name(run.outcome)
-        self._requests(model, status.removeprefix("OUTCOME_").lower()).inc()
+        status = run.error.reason.lower() if run.error is not None else _OUTCOMES[run.outcome]
+        self._requests(model, status).inc()
         self._durations(model).observe(seconds)
-        if run.legs:
-            used = total_usage([leg.usage() for leg in run.legs])
-            self._tokens(model, "input").inc(used.input_tokens)
-            self._tokens(model, "output").inc(used.output_tokens)
+        if run.legs and run.used is not None:
+            self._tokens(model, "input").inc(run.used.input_tokens)
+            self._tokens(model, "output").inc(run.used.output_tokens)
         for leg in run.legs:
-            outcome = outcome_pb2.Outcome.Name(leg.outcome).removeprefix("OUTCOME_").lower()
-            self._attempts(leg.target.target_id, outcome).inc()
+            self._attempts(leg.target.target_id, _OUTCOMES[leg.outcome]).inc()
             if leg.first_token_ns is not None:
                 self._first_token(leg.target.target_id).observe((leg.first_token_ns - leg.start_ns) / 1e9)
 

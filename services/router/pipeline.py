@@ -12,7 +12,7 @@ from typing import Protocol
 from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.billing.v1 import usage_pb2 as billing_usage
 from headgate.cache.v1 import cache_service_pb2 as cache
-from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, outcome_pb2
+from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, outcome_pb2, usage_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime import context
@@ -84,13 +84,15 @@ class Pipeline:
         request = normalise(request)
         plan = make_plan(request, self._catalog)
         self._in_flight.enter(principal.caller.organization_id, request)
+        is_cacheable = may_keep(request)
         run = Run(
             completion_id=self._new_id(),
             request=request,
             principal=principal,
             plan=plan,
             streamed=streamed,
-            keeps_events=may_keep(request),
+            is_cacheable=is_cacheable,
+            keeps_events=is_cacheable,
             started_at=self._clock.monotonic(),
         )
         self._runs.add(run)
@@ -164,10 +166,11 @@ class Pipeline:
 
     async def _settle(self, run: Run) -> None:
         run.outcome = _outcome(run)
+        run.used = used = total_usage([leg.usage() for leg in run.legs])
         charging: Awaitable[None] | None = None
         try:
             try:
-                charging = self._charge_limits(run)
+                charging = self._charge_limits(run, used)
                 if charging is not None and run.error is not None and not run.legs:
                     # Refused: what was reserved is free again before the caller hears of it.
                     await charging
@@ -177,7 +180,7 @@ class Pipeline:
         finally:
             # Before the caller hears of the end: it may use its request_id again at once.
             self._in_flight.leave(run.principal.caller.organization_id, run.request)
-            run.end(_finished(run) if run.error is None else None)
+            run.end(_finished(run, used) if run.error is None else None)
             self._observer.ended(run, self._clock.monotonic() - run.started_at)
             if charging is not None:
                 await charging
@@ -199,8 +202,9 @@ class Pipeline:
         caller = run.principal.caller
         if run.hit is not None:
             return [self._hit_record(run, run.hit, caller)]
-        looked = may_keep(run.request)
-        return [leg.record(run.completion_id, caller, run.request, looked=looked) for leg in run.legs]
+        return [
+            leg.record(run.completion_id, caller, run.request, looked=run.is_cacheable) for leg in run.legs
+        ]
 
     def _hit_record(
         self, run: Run, hit: completion_pb2.CachedCompletion, caller: caller_pb2.Caller
@@ -220,7 +224,7 @@ class Pipeline:
         describe(record, run.request, now_ns - elapsed_ns, now_ns)
         return record
 
-    def _charge_limits(self, run: Run) -> Awaitable[None] | None:
+    def _charge_limits(self, run: Run, used: usage_pb2.TokenUsage) -> Awaitable[None] | None:
         """Begin to settle what was used, or to give everything back when nothing was tried."""
         if not run.reserved:
             return None
@@ -229,7 +233,6 @@ class Pipeline:
             return self._limits.resolve(
                 ratelimit.ReleaseRequest(reservation_id=run.completion_id, caller=caller)
             )
-        used = total_usage([leg.usage() for leg in run.legs])
         amounts = ratelimit.Amounts(
             requests=1, input_tokens=used.input_tokens, output_tokens=used.output_tokens
         )
@@ -285,7 +288,7 @@ def _outcome(run: Run) -> outcome_pb2.Outcome.ValueType:
     return run.legs[-1].outcome
 
 
-def _finished(run: Run) -> completion_pb2.CompletionEvent:
+def _finished(run: Run, used: usage_pb2.TokenUsage) -> completion_pb2.CompletionEvent:
     finished = completion_pb2.Finished(outcome=run.outcome)
     if run.hit is not None:
         finished.usage.CopyFrom(run.hit.usage)
@@ -297,7 +300,7 @@ def _finished(run: Run) -> completion_pb2.CompletionEvent:
             usage=run.hit.usage,
         )
     else:
-        finished.usage.CopyFrom(total_usage([leg.usage() for leg in run.legs]))
+        finished.usage.CopyFrom(used)
         finished.attempts.extend(leg.attempt() for leg in run.legs)
     if run.cost is not None:
         finished.cost.CopyFrom(run.cost)
@@ -308,4 +311,4 @@ def cache_verdict(run: Run) -> str:
     """`x-cache`: EXACT, MISS, or BYPASS when the cache was not asked."""
     if run.hit is not None:
         return "EXACT"
-    return "MISS" if may_keep(run.request) else "BYPASS"
+    return "MISS" if run.is_cacheable else "BYPASS"

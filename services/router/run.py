@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from headgate.common.v1 import cost_pb2, outcome_pb2
+from headgate.common.v1 import cost_pb2, outcome_pb2, usage_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError
@@ -32,6 +32,8 @@ class Run:
     principal: Principal
     plan: Plan
     streamed: bool
+    # Whether the cache is asked, and may keep the answer, as far as the request says.
+    is_cacheable: bool
     keeps_events: bool
     started_at: float
     # Found by admission.
@@ -45,7 +47,9 @@ class Run:
     legs: list[Leg] = field(default_factory=list)
     kept: list[completion_pb2.CompletionEvent] = field(default_factory=list)
     cost: cost_pb2.Cost | None = None
+    # Told when it is over.
     outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
+    used: usage_pb2.TokenUsage | None = None
     error: GatewayError | None = None
     sent: int = 0
     task: asyncio.Task[None] | None = None

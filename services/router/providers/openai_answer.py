@@ -19,8 +19,9 @@ _DONE = b"[DONE]"
 _CHARACTERS_PER_TOKEN = 4
 _NOTHING = "the stream ended without a finish reason for every choice"
 
+_STOP, _OTHER = FinishReason.FINISH_REASON_STOP, FinishReason.FINISH_REASON_OTHER
 FINISH_REASONS = {
-    "stop": FinishReason.FINISH_REASON_STOP,
+    "stop": _STOP,
     "eos": FinishReason.FINISH_REASON_STOP,
     "length": FinishReason.FINISH_REASON_LENGTH,
     "tool_calls": FinishReason.FINISH_REASON_TOOL_CALLS,
@@ -210,8 +211,8 @@ class OpenAiReader:
 
     def _reason(self, choice: Choice) -> "FinishReason.ValueType":
         """Servers say `stop` for a refusal, and after a call of a tool that the request named."""
-        reason = FINISH_REASONS.get(choice.finish_reason or "", FinishReason.FINISH_REASON_OTHER)
-        if reason != FinishReason.FINISH_REASON_STOP:
+        reason = FINISH_REASONS.get(choice.finish_reason or "", _OTHER)
+        if reason != _STOP:
             return reason
         if choice.index in self._refused:
             return FinishReason.FINISH_REASON_REFUSAL

@@ -85,6 +85,8 @@ def _in_message(message: message_pb2.Message, path: str) -> Iterator[Unsupported
     allowed = _PARTS_BY_ROLE[message.role]
     for index, part in enumerate(message.parts):
         kind = part.WhichOneof("content") or ""
+        if kind == "text" and kind in allowed:
+            continue
         field = f"{path}.parts[{index}].{kind}"
         if kind not in allowed:
             role = message_pb2.Role.Name(message.role)
