@@ -5,7 +5,6 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -21,7 +20,6 @@ from services._runtime.status import to_wire
 from services._runtime.telemetry import Telemetry
 
 REQUEST_ID_KEY = "x-request-id"
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _SERVER_FAULTS = frozenset(
     {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
@@ -70,7 +68,7 @@ class Boundary:
         """Why the caller of a stream is not let in, so that nothing which it sends is parsed; None when it is."""
         if self._authenticate is not None:
             try:
-                await self._authenticate(dict(context.invocation_metadata() or ()))
+                await self._authenticate(metadata_of(context))
             except GatewayError as error:
                 return error
         return None
@@ -81,13 +79,15 @@ class Boundary:
         incoming: Any,
         context: Any,
         respond: Respond,
-        said: Mapping[str, Any] = _NOTHING,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Any:
         """What `respond` returns; its failure becomes the call's status.
 
-        A cancellation is always passed on, and is no error of this process. `said` is metadata that came another way.
+        A cancellation is always passed on, and is no error of this process. `metadata` is given where it is not just the
+        call's own.
         """
-        metadata = {**dict(context.invocation_metadata() or ()), **said}
+        if metadata is None:
+            metadata = metadata_of(context)
         call = self._admit(method, context, metadata)
         method.metrics.begin()
         try:
@@ -162,6 +162,10 @@ class Boundary:
         if code in _SERVER_FAULTS:
             span.set_status(StatusCode.ERROR, reason)
         span.end()
+
+
+def metadata_of(context: Any) -> dict[str, Any]:
+    return dict(context.invocation_metadata() or ())
 
 
 def _cancellation(call: Call) -> Code:

@@ -136,7 +136,7 @@ def describe(said: Any) -> None:
     said.links = render_links(request.links)
 
 
-def metadata_of(said: Any) -> dict[str, str]:
+def said_of(said: Any) -> dict[str, str]:
     """A BatchContext as the metadata of a call."""
     return dict(_pairs(said))
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
-from services._runtime.boundary import Boundary, Call
+from services._runtime.boundary import Boundary, Call, metadata_of
 from services._runtime.errors import GatewayError
-from services._runtime.exchange import metadata_of, tell_batches
+from services._runtime.exchange import said_of, tell_batches
 from services._runtime.validation import decode, encode, validate
 
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
@@ -113,11 +113,11 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
                 return error
 
         async def wrapped(_requests: Any, context: Any) -> None:
-            refused = await refusal(context)
+            refused, metadata = await refusal(context), metadata_of(context)
             while (raw := await context.read()) is not grpc.aio.EOF:
                 request = refused or read(raw)
-                said = {} if isinstance(request, GatewayError) else metadata_of(request.context)
-                await serve(method, request, context, respond, said)
+                said = {} if isinstance(request, GatewayError) else said_of(request.context)
+                await serve(method, request, context, respond, {**metadata, **said})
 
         return grpc.stream_stream_rpc_method_handler(wrapped)
 

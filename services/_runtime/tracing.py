@@ -47,13 +47,14 @@ class Tracing:
 
     def begin_server_span(self, request: RequestContext, metadata: Mapping[str, Any]) -> Span | None:
         """The span of an incoming call, or None when it is not recorded; sets the request's trace ids."""
-        parent = _parent(metadata.get(TRACEPARENT_KEY))
+        header = metadata.get(TRACEPARENT_KEY)
+        parent = _TRACEPARENT.match(header) if isinstance(header, str) else None
         if parent is not None:
-            request.trace_id, request.span_id = f"{parent.trace_id:032x}", f"{parent.span_id:016x}"
-            request.sampled = bool(parent.trace_flags & TraceFlags.SAMPLED)
+            request.trace_id, request.span_id, flags = parent.groups()
+            request.sampled = bool(int(flags, 16) & TraceFlags.SAMPLED)
         if not self._on or (parent is not None and not request.sampled):
             return None
-        return self._begin(request, parent, _links(metadata.get(LINKS_KEY)))
+        return self._begin(request, _parent(header), _links(metadata.get(LINKS_KEY)))
 
     def _begin(
         self, request: RequestContext, parent: SpanContext | None, links: Sequence[Link]

@@ -42,7 +42,8 @@ class BillingMetrics:
         changes = posted.changes
         self._operations.observe(operations)
         self._rows.observe(len(changes.entries) + len(changes.holds))
-        self._conflicts.inc(changes.conflicts)
+        if changes.conflicts:
+            self._conflicts.inc(changes.conflicts)
         if changes.entries:
             self._booked.inc(len(changes.entries))
             self._captured.inc(sum(entry.cost.nanos for entry in changes.entries))
