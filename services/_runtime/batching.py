@@ -14,14 +14,17 @@ from services._runtime.pace import MIN_SECONDS
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 Send = Callable[[list[Req]], Awaitable[Sequence[Res | GatewayError]]]
+PATIENCE_SECONDS = 0.02
+_NEVER = float("inf")
 
 
 class _Call(Generic[Req, Res]):
-    __slots__ = ("context", "request", "result")
+    __slots__ = ("context", "is_patient", "request", "result")
 
-    def __init__(self, request: Req, result: "asyncio.Future[Res]") -> None:
+    def __init__(self, request: Req, result: "asyncio.Future[Res]", *, is_patient: bool) -> None:
         self.request = request
         self.result = result
+        self.is_patient = is_patient
         self.context = context.current()
 
 
@@ -32,6 +35,8 @@ class PacedBatcher(Generic[Req, Res]):
     - While a batch is in flight further calls queue and leave together when it returns.
     - When the last batch carried more than one call, the next leaves no sooner than `pace()` seconds after the last one
       *left*, unless `max_size` calls wait: a full batch gains nothing by waiting, so it leaves at once.
+    - A patient call leaves with the next that is not, or after `PATIENCE_SECONDS`. Together, one of each count as one: so
+      the end of a request leaves with the begin of the next, and neither is paced.
     - `send` gets the requests in order and returns one result each; a result that is a GatewayError is raised to its
       caller. When `send` raises, exactly the calls of that batch raise the same.
     - A caller that is cancelled while queued is not sent; cancelled in flight, its result is dropped.
@@ -55,7 +60,9 @@ class PacedBatcher(Generic[Req, Res]):
         self._queue: deque[_Call[Req, Res]] = deque()
         self._flight: asyncio.Task[Sequence[Res | GatewayError]] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._not_before = 0.0
+        self._due = _NEVER
         self._closed = False
         self._drained: asyncio.Event | None = None
 
@@ -71,14 +78,15 @@ class PacedBatcher(Generic[Req, Res]):
         """
         return await self.submit(request)
 
-    def submit(self, request: Req) -> "asyncio.Future[Res]":
+    def submit(self, request: Req, *, is_patient: bool = False) -> "asyncio.Future[Res]":
         """As `call`, begun at once and without a coroutine of its own; somebody has to await the answer."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[Res] = loop.create_future()
         if self._closed:
             result.set_exception(PeerUnavailableError("the process is shutting down"))
             return result
-        self._queue.append(_Call(request, result))
+        self._queue.append(_Call(request, result, is_patient=is_patient))
+        self._due = min(self._due, loop.time() + PATIENCE_SECONDS) if is_patient else 0.0
         if self._flight is None:
             self._depart(loop)
         return result
@@ -99,7 +107,7 @@ class PacedBatcher(Generic[Req, Res]):
     async def _drain(self, seconds: float) -> None:
         self._drained = asyncio.Event()
         self._pace = lambda: 0.0
-        self._not_before = 0.0
+        self._not_before = self._due = 0.0
         if self._flight is None:
             self._depart(asyncio.get_running_loop())
         try:
@@ -110,13 +118,16 @@ class PacedBatcher(Generic[Req, Res]):
 
     def _depart(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start a flight now, or set the timer for the earliest moment at which one may start."""
-        if loop.time() < self._not_before and len(self._queue) < self._max_size:
-            if self._timer is None:
-                self._timer = loop.call_at(self._not_before, self._on_timer, loop)
-            return
+        earliest = max(self._not_before, self._due)
+        is_early = loop.time() < earliest and len(self._queue) < self._max_size
         if self._timer is not None:
+            if is_early and self._timer_at <= earliest:
+                return
             self._timer.cancel()
             self._timer = None
+        if is_early:
+            self._timer, self._timer_at = loop.call_at(earliest, self._on_timer, loop), earliest
+            return
         batch: list[_Call[Req, Res]] = []
         # The flight has a context of its own: entering the batch's there leaves the caller's alone.
         self._flight = loop.create_task(self._fly(batch, loop), context=contextvars.copy_context())
@@ -125,7 +136,7 @@ class PacedBatcher(Generic[Req, Res]):
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         if self._flight is None and self._queue:
-            self._not_before = 0.0
+            self._not_before = self._due = 0.0
             self._depart(loop)
 
     async def _fly(
@@ -136,7 +147,10 @@ class PacedBatcher(Generic[Req, Res]):
             call = self._queue.popleft()
             if not call.result.done():
                 batch.append(call)
-        self._not_before = loop.time() + self._pace() if len(batch) > 1 else 0.0
+        self._due = 0.0 if self._queue else _NEVER
+        patient = sum(call.is_patient for call in batch)
+        is_shared = max(patient, len(batch) - patient) > 1
+        self._not_before = loop.time() + self._pace() if is_shared else 0.0
         if not batch:
             return ()
         self._on_departure(len(batch), len(self._queue))

@@ -50,7 +50,7 @@ class GrpcRateLimit:
         return self._submit(("reserve", request))
 
     def settle(self, request: ratelimit.SettleRequest) -> Awaitable[ratelimit.SettleResponse]:
-        return self._submit(("settle", request))
+        return self._submit(("settle", request), is_patient=True)
 
     def release(self, request: ratelimit.ReleaseRequest) -> Awaitable[ratelimit.ReleaseResponse]:
         return self._release(request)
@@ -67,7 +67,7 @@ class GrpcCache:
         return self._submit(("lookup", request))
 
     def store(self, request: cache.StoreRequest) -> Awaitable[cache.StoreResponse]:
-        return self._submit(("store", request))
+        return self._submit(("store", request), is_patient=True)
 
 
 class GrpcBilling:
@@ -103,7 +103,7 @@ class GrpcAccounts:
 
 def _exchanging(
     connection: Connection, methods: Sequence[Any], make_request: Callable[[], Any]
-) -> Callable[[tuple[str, Any]], Awaitable[Any]]:
+) -> Callable[..., Awaitable[Any]]:
     """Takes (which batch of an exchange's request, the call's own request), and gives what the peer answers to it.
 
     Calls that are too large for one message leave in halves, so that none fails for its neighbours' size.

@@ -176,15 +176,21 @@ class Pipeline:
                     await charging
                     charging = None
             finally:
-                await self._book(run)
+                await self._close(run)
+            await self._keep_answer(run)
+        finally:
+            if charging is not None:
+                await charging
+
+    async def _close(self, run: Run) -> None:
+        """Book what was used, then tell the caller the end."""
+        try:
+            await self._book(run)
         finally:
             # Before the caller hears of the end: it may use its request_id again at once.
             self._in_flight.leave(run.principal.caller.organization_id, run.request)
             run.end(_finished(run, used) if run.error is None else None)
             self._observer.ended(run, self._clock.monotonic() - run.started_at)
-            if charging is not None:
-                await charging
-        await self._keep_answer(run)
 
     async def _book(self, run: Run) -> None:
         records = self._records(run)

@@ -1,6 +1,7 @@
 """Paced batching, in virtual time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services._runtime import context
-from services._runtime.batching import PacedBatcher
+from services._runtime.batching import PATIENCE_SECONDS, PacedBatcher
 from services._runtime.context import RequestContext
 from services._runtime.errors import Code, GatewayError, InternalError, PeerUnavailableError
 from services._runtime.metrics import BatchMetrics
@@ -248,9 +249,8 @@ def test_a_shared_batch_continues_one_sampled_trace_and_links_the_other_sampled_
 
 
 CALLS = st.lists(
-    st.tuples(
-        st.integers(0, 30), st.one_of(st.none(), st.integers(0, 12))
-    ),  # arrives, and is cancelled, in ms
+    # arrives, and is cancelled, in ms; is patient
+    st.tuples(st.integers(0, 30), st.one_of(st.none(), st.integers(0, 12)), st.booleans()),
     min_size=1,
     max_size=40,
 )
@@ -261,16 +261,16 @@ CALLS = st.lists(
     CALLS, st.integers(1, 6), st.sampled_from([0.0005, 0.003, 0.009]), st.sets(st.integers(0, 39), max_size=4)
 )
 def test_whatever_the_schedule_each_call_is_sent_once_and_answered_once(
-    calls: list[tuple[int, int | None]], max_size: int, rtt_seconds: float, fails: set[int]
+    calls: list[tuple[int, int | None, bool]], max_size: int, rtt_seconds: float, fails: set[int]
 ) -> None:
     async def main() -> None:
         peer = RecordingPeer(rtt_seconds, fails=sorted(fails))
         batcher = PacedBatcher(peer.send, max_size=max_size, pace=lambda: PACE)
 
-        async def caller(number: int, arrives_ms: int, cancelled_ms: int | None) -> int:
+        async def caller(number: int, arrives_ms: int, cancelled_ms: int | None, is_patient: bool) -> int:
             await asyncio.sleep(arrives_ms / 1000)
             async with asyncio.timeout(None if cancelled_ms is None else cancelled_ms / 1000):
-                return await batcher.call(number)
+                return await batcher.submit(number, is_patient=is_patient)
 
         results = await asyncio.gather(
             *(caller(number, *call) for number, call in enumerate(calls)), return_exceptions=True
@@ -296,10 +296,77 @@ def test_whatever_the_schedule_each_call_is_sent_once_and_answered_once(
             assert next_left >= returned
             # (A call that is cancelled in the turn in which it filled the queue has let the others leave.)
             if (
-                len(batch) > 1
+                max(Counter(calls[number][2] for number in batch).values()) > 1
                 and len(next_batch) < max_size
-                and all(cancelled is None for _, cancelled in calls)
+                and all(cancelled is None for _, cancelled, _ in calls)
             ):
                 assert next_left >= left + PACE - 1e-9
+
+    run_in_virtual_time(main())
+
+
+def test_a_patient_call_leaves_with_the_next_that_is_not() -> None:
+    async def main() -> None:
+        peer = RecordingPeer()
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
+        patient = batcher.submit(1, is_patient=True)
+        await asyncio.sleep(0.010)
+        await asyncio.gather(patient, batcher.call(2))
+        assert [(left, numbers) for left, _, numbers in peer.departures] == [(0.010, [1, 2])]
+
+    run_in_virtual_time(main())
+
+
+def test_a_patient_call_that_nobody_joins_leaves_by_itself() -> None:
+    async def main() -> None:
+        peer = RecordingPeer()
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
+        first = batcher.submit(1, is_patient=True)
+        await asyncio.sleep(0.010)
+        await asyncio.gather(first, batcher.submit(2, is_patient=True))
+        assert [(left, numbers) for left, _, numbers in peer.departures] == [(PATIENCE_SECONDS, [1, 2])]
+
+    run_in_virtual_time(main())
+
+
+def test_one_patient_call_is_no_company_for_which_the_next_would_be_paced_and_two_are() -> None:
+    async def main() -> None:
+        peer = RecordingPeer()
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
+        await asyncio.gather(batcher.submit(1, is_patient=True), batcher.call(2))
+        await asyncio.gather(*(batcher.submit(n, is_patient=True) for n in (3, 4)), batcher.call(5))
+        await batcher.call(6)
+        assert [(left, numbers) for left, _, numbers in peer.departures] == [
+            (0.0, [1, 2]),
+            (0.001, [3, 4, 5]),
+            (0.001 + PACE, [6]),
+        ]
+
+    run_in_virtual_time(main())
+
+
+def test_a_patient_call_waits_on_when_a_flight_that_it_missed_returns() -> None:
+    async def main() -> None:
+        peer = RecordingPeer()
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
+        first = asyncio.create_task(batcher.call(1))
+        await asyncio.sleep(0.0005)
+        patient = batcher.submit(2, is_patient=True)
+        await first
+        await asyncio.sleep(0.005)
+        await asyncio.gather(patient, batcher.call(3))
+        assert peer.batches == [[1], [2, 3]]
+
+    run_in_virtual_time(main())
+
+
+def test_closing_sends_patient_calls_at_once() -> None:
+    async def main() -> None:
+        peer = RecordingPeer()
+        batcher = PacedBatcher(peer.send, pace=lambda: PACE)
+        patient = batcher.submit(1, is_patient=True)
+        await batcher.close(drain_seconds=1.0)
+        assert await patient == 2
+        assert [left for left, _, _ in peer.departures] == [0.0]
 
     run_in_virtual_time(main())
