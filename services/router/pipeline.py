@@ -176,13 +176,13 @@ class Pipeline:
                     await charging
                     charging = None
             finally:
-                await self._close(run)
+                await self._close(run, used)
             await self._keep_answer(run)
         finally:
             if charging is not None:
                 await charging
 
-    async def _close(self, run: Run) -> None:
+    async def _close(self, run: Run, used: usage_pb2.TokenUsage) -> None:
         """Book what was used, then tell the caller the end."""
         try:
             await self._book(run)
