@@ -8,7 +8,9 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-CALLS_ASKED_FOR = 32
+CALLS_ASKED_FOR = 8
+"""At most so many calls begin in a turn of the loop: many enough to fill batches, few enough that a burst of calls does not
+stop the streams that run."""
 
 
 def make_server(

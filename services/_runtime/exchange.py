@@ -54,10 +54,13 @@ class Exchange:
             # One that ended between two calls owes nothing: its end is no failure of this one.
             stream = self._begin()
         self._is_used = True
+        # Begun before the write: the answer does not wait for the loop to hear first that the message has left.
+        reading = asyncio.ensure_future(stream.read())
+        reading.add_done_callback(_retrieve)
         try:
             async with asyncio.timeout(timeout):
                 await self._write(stream, request)
-                answer = await stream.read()
+                answer = await reading
         except TimeoutError:
             self._give_up(stream)
             raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer in {timeout:.3f} s") from None
@@ -114,6 +117,12 @@ class Exchange:
         self._stream = None
         self._is_used = False
         stream.cancel()
+
+
+def _retrieve(reading: "asyncio.Future[Any]") -> None:
+    # When the write fails nobody asks how the read ended, and that is no unhandled error.
+    if not reading.cancelled():
+        reading.exception()
 
 
 async def _end(stream: Any) -> None:
