@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-CALLS_ASKED_FOR = 8
-"""At most so many calls begin in a turn of the loop: many enough to fill batches, few enough that a burst of calls does not
-stop the streams that run."""
+CALLS_ASKED_FOR = 4
+"""So many calls begin together at the most. With eight a busy router takes a tenth less CPU for a short request, and among
+1,000 paced streams some wait two tenths of a second longer for a token."""
 
 
 def make_server(

@@ -14,7 +14,7 @@ from tests.service._runtime.conftest import Served
 from tests.service._runtime.echo import request
 
 TURN_SECONDS = 0.01
-CALLS = 5 * CALLS_ASKED_FOR
+CALLS = 10 * CALLS_ASKED_FOR
 
 
 async def test_calls_that_wait_together_begin_together(echo: Served) -> None:
@@ -27,7 +27,7 @@ async def test_calls_that_wait_together_begin_together(echo: Served) -> None:
         await asyncio.sleep(0)
         turns += 1
     # One after the other they take five turns each.
-    assert turns < 2 * CALLS
+    assert turns < 3 * CALLS
     echo.servicer.release.set()
     assert {answer.text for answer in await asyncio.gather(*calls)} == {"a"}
 
@@ -38,7 +38,7 @@ async def test_every_call_that_meets_a_stop_ends_and_those_that_were_taken_are_a
 ) -> None:
     served: Served = await serve(drain_seconds=1.0)
     method = served.unary()
-    calls = [asyncio.ensure_future(method(request("a"), timeout=60)) for _ in range(40 * CALLS_ASKED_FOR)]
+    calls = [asyncio.ensure_future(method(request("a"), timeout=60)) for _ in range(8 * CALLS)]
     await asyncio.sleep(before_the_stop)
     async with asyncio.timeout(20):
         await served.server.stop()
