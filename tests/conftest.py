@@ -2,7 +2,7 @@
 
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.support.grpc_aio",
@@ -13,7 +13,7 @@ pytest_plugins = [
 ]
 
 # How long an example takes says something about the machine, not about the code.
-settings.register_profile("headgate", deadline=None)
+settings.register_profile("headgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headgate")
 
 # A shell's background job has it ignored, and processes that tests interrupt would inherit that.

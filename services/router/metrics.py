@@ -66,7 +66,7 @@ class RouterMetrics:
         status = run.error.reason.lower() if run.error is not None else _OUTCOMES[run.outcome]
         self._requests(model, status).inc()
         self._durations(model).observe(seconds)
-        if run.legs and run.used is not None:
+        if run.legs:
             self._tokens(model, "input").inc(run.used.input_tokens)
             self._tokens(model, "output").inc(run.used.output_tokens)
         for leg in run.legs:

@@ -12,7 +12,7 @@ from typing import Protocol
 from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.billing.v1 import usage_pb2 as billing_usage
 from headgate.cache.v1 import cache_service_pb2 as cache
-from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, outcome_pb2, usage_pb2
+from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, outcome_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime import context
@@ -166,30 +166,30 @@ class Pipeline:
 
     async def _settle(self, run: Run) -> None:
         run.outcome = _outcome(run)
-        run.used = used = total_usage([leg.usage() for leg in run.legs])
+        run.used = total_usage([leg.usage() for leg in run.legs])
         charging: Awaitable[None] | None = None
         try:
             try:
-                charging = self._charge_limits(run, used)
+                charging = self._charge_limits(run)
                 if charging is not None and run.error is not None and not run.legs:
                     # Refused: what was reserved is free again before the caller hears of it.
                     await charging
                     charging = None
             finally:
-                await self._close(run, used)
+                await self._close(run)
             await self._keep_answer(run)
         finally:
             if charging is not None:
                 await charging
 
-    async def _close(self, run: Run, used: usage_pb2.TokenUsage) -> None:
+    async def _close(self, run: Run) -> None:
         """Book what was used, then tell the caller the end."""
         try:
             await self._book(run)
         finally:
             # Before the caller hears of the end: it may use its request_id again at once.
             self._in_flight.leave(run.principal.caller.organization_id, run.request)
-            run.end(_finished(run, used) if run.error is None else None)
+            run.end(_finished(run) if run.error is None else None)
             self._observer.ended(run, self._clock.monotonic() - run.started_at)
 
     async def _book(self, run: Run) -> None:
@@ -230,7 +230,7 @@ class Pipeline:
         describe(record, run.request, now_ns - elapsed_ns, now_ns)
         return record
 
-    def _charge_limits(self, run: Run, used: usage_pb2.TokenUsage) -> Awaitable[None] | None:
+    def _charge_limits(self, run: Run) -> Awaitable[None] | None:
         """Begin to settle what was used, or to give everything back when nothing was tried."""
         if not run.reserved:
             return None
@@ -240,7 +240,7 @@ class Pipeline:
                 ratelimit.ReleaseRequest(reservation_id=run.completion_id, caller=caller)
             )
         amounts = ratelimit.Amounts(
-            requests=1, input_tokens=used.input_tokens, output_tokens=used.output_tokens
+            requests=1, input_tokens=run.used.input_tokens, output_tokens=run.used.output_tokens
         )
         return self._limits.resolve(
             ratelimit.SettleRequest(reservation_id=run.completion_id, caller=caller, amounts=amounts)
@@ -294,7 +294,7 @@ def _outcome(run: Run) -> outcome_pb2.Outcome.ValueType:
     return run.legs[-1].outcome
 
 
-def _finished(run: Run, used: usage_pb2.TokenUsage) -> completion_pb2.CompletionEvent:
+def _finished(run: Run) -> completion_pb2.CompletionEvent:
     finished = completion_pb2.Finished(outcome=run.outcome)
     if run.hit is not None:
         finished.usage.CopyFrom(run.hit.usage)
@@ -306,7 +306,7 @@ def _finished(run: Run, used: usage_pb2.TokenUsage) -> completion_pb2.Completion
             usage=run.hit.usage,
         )
     else:
-        finished.usage.CopyFrom(used)
+        finished.usage.CopyFrom(run.used)
         finished.attempts.extend(leg.attempt() for leg in run.legs)
     if run.cost is not None:
         finished.cost.CopyFrom(run.cost)

@@ -49,7 +49,7 @@ class Run:
     cost: cost_pb2.Cost | None = None
     # Told when it is over.
     outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
-    used: usage_pb2.TokenUsage | None = None
+    used: usage_pb2.TokenUsage = field(default_factory=usage_pb2.TokenUsage)
     error: GatewayError | None = None
     sent: int = 0
     task: asyncio.Task[None] | None = None

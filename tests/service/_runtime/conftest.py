@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from services._runtime.authentication import Authenticate
 from services._runtime.boundary import Boundary
+from services._runtime.channel import open_channel
+from services._runtime.exchange import Exchange
 from services._runtime.interceptors import GatewayInterceptor
 from services._runtime.server import GrpcServer, Service
 from services._runtime.settings import ProcessSettings
@@ -70,6 +73,40 @@ async def serve() -> AsyncIterator[Callable[..., Any]]:
 @pytest.fixture
 async def echo(serve: Callable[..., Any]) -> Any:
     return await serve()
+
+
+class Streams:
+    """A peer's exchange method that remembers which streams were opened."""
+
+    def __init__(self, channel: grpc.aio.Channel, **codecs: Any) -> None:
+        self.channel = channel
+        self._method = channel.stream_stream(f"/{NAME}/Exchange", **(CODECS | codecs))
+        self.opened: list[Any] = []
+
+    def __call__(self, **options: Any) -> Any:
+        self.opened.append(self._method(**options))
+        return self.opened[-1]
+
+
+Connect = Callable[..., Streams]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    async with AsyncExitStack() as stack:
+
+        def to(*peers: Served, codecs: dict[str, Any] | None = None, **options: Any) -> Streams:
+            target = "ipv4:" + ",".join(peer.address for peer in peers)
+            channel = open_channel(target, **options)
+            stack.push_async_callback(channel.close)
+            return Streams(channel, **(codecs or {}))
+
+        yield to
+
+
+def lasting(streams: Streams) -> Exchange:
+    """One that is not renewed while a test runs."""
+    return Exchange([streams], renewal_seconds=3600.0)
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -3,66 +3,24 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import grpc
 import pytest
 
-from headgate.common.v1.batch_context_pb2 import BatchContext
-from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
-from services._runtime import context, semconv
-from services._runtime.authentication import require_internal_token
 from services._runtime.boundary import Boundary
 from services._runtime.channel import Caller, open_channel
-from services._runtime.context import RequestContext
 from services._runtime.errors import Code, GatewayError, QuotaViolation
-from services._runtime.exchange import Exchange, describe, tell_batches
+from services._runtime.exchange import Exchange
 from services._runtime.interceptors import GatewayInterceptor
 from services._runtime.server import GrpcServer, Service
-from services._runtime.settings import ProcessSettings, Secret
+from services._runtime.settings import ProcessSettings
 from services._runtime.telemetry import make_telemetry
-from tests.service._runtime.conftest import Served, until
-from tests.service._runtime.echo import CODECS, NAME, TRUSTED_METHODS, EchoServicer, add_echo, request
-from tests.service._runtime.test_traces import SPAN, TRACE, traced
+from tests.service._runtime.conftest import Connect, Served, Streams, lasting, until
+from tests.service._runtime.echo import NAME, TRUSTED_METHODS, EchoServicer, add_echo, request
 from tests.support.grpc_aio import LoopThread
-
-LASTING = 3600.0
-METHOD = f"/{NAME}/Exchange"
-
-
-class Streams:
-    """A peer's exchange method that remembers which streams were opened."""
-
-    def __init__(self, channel: grpc.aio.Channel, **codecs: Any) -> None:
-        self.channel = channel
-        self._method = channel.stream_stream(METHOD, **(CODECS | codecs))
-        self.opened: list[Any] = []
-
-    def __call__(self, **options: Any) -> Any:
-        self.opened.append(self._method(**options))
-        return self.opened[-1]
-
-
-Connect = Callable[..., Streams]
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
-    async with AsyncExitStack() as stack:
-
-        def to(*peers: Served, codecs: dict[str, Any] | None = None, **options: Any) -> Streams:
-            target = "ipv4:" + ",".join(peer.address for peer in peers)
-            channel = open_channel(target, **options)
-            stack.push_async_callback(channel.close)
-            return Streams(channel, **(codecs or {}))
-
-        yield to
-
-
-def lasting(streams: Streams) -> Exchange:
-    return Exchange([streams], renewal_seconds=LASTING)
 
 
 def immediate() -> Caller:
@@ -288,87 +246,6 @@ async def test_what_is_too_large_to_be_taken_names_its_field(
     error = await fail(exchange, request("x" * 1500))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "parts[0].text" in (error.details() or "")
-
-
-@pytest.mark.parametrize(("token", "reason"), [(None, "MISSING_CREDENTIALS"), (Secret("x"), "INVALID_KEY")])
-async def test_a_stranger_is_refused_and_nothing_that_it_sends_is_looked_at(
-    serve: Callable[..., Any], connect: Connect, token: Secret | None, reason: str
-) -> None:
-    tracing, exporter = traced()
-    served: Served = await serve(tracing=tracing, authenticate=require_internal_token(Secret("t")))
-    caller = Caller(token)
-    asked = request("a")
-    asked.context.request_id = "r-1"
-    with pytest.raises(GatewayError) as raised:
-        await caller.call(Exchange([connect(served)], caller.authorization), asked, timeout_seconds=5)
-    assert (raised.value.code, raised.value.reason) == (Code.UNAUTHENTICATED, reason)
-    (span,) = exporter.get_finished_spans()
-    assert dict(span.attributes or {})[semconv.REQUEST_ID] != "r-1"
-    assert served.servicer.calls == 0
-
-
-async def test_a_peer_with_the_token_is_let_in(serve: Callable[..., Any], connect: Connect) -> None:
-    served: Served = await serve(authenticate=require_internal_token(Secret("t")))
-    caller = Caller(Secret("t"))
-    exchange = Exchange([connect(served)], caller.authorization)
-    response = await caller.call(exchange, request(mode="principal"), timeout_seconds=5)
-    assert response.text == "internal"
-
-
-async def test_each_request_is_counted_and_traced_as_a_call_of_its_own(
-    serve: Callable[..., Any], connect: Connect
-) -> None:
-    tracing, exporter = traced()
-    served: Served = await serve(tracing=tracing)
-    streams = connect(served)
-    exchange = lasting(streams)
-    for number in range(3):
-        context.enter(
-            RequestContext(
-                request_id=f"r-{number}",
-                trace_id=f"{number + 1:032x}",
-                span_id=SPAN,
-                sampled=True,
-                links=((TRACE, f"{number + 1:016x}"),),
-            )
-        )
-        asked = request(mode="request_id")
-        describe(asked.context)
-        assert (await exchange(asked, timeout=5)).text == f"r-{number}"
-    await until(lambda: served.counted("Exchange", "OK") == 3)
-    assert (len(streams.opened), served.in_flight("Exchange")) == (1, 0)
-    spans = exporter.get_finished_spans()
-    assert [f"{span.context.trace_id:x}" for span in spans] == ["1", "2", "3"]
-    assert {f"{span.parent.span_id:016x}" for span in spans if span.parent} == {SPAN}
-    links = [(f"{link.context.trace_id:032x}", link.context.span_id) for span in spans for link in span.links]
-    assert links == [(TRACE, 1), (TRACE, 2), (TRACE, 3)]
-    assert [dict(span.attributes or {})[semconv.REQUEST_ID] for span in spans] == ["r-0", "r-1", "r-2"]
-
-
-async def test_a_span_says_how_many_calls_its_request_carried() -> None:
-    tracing, exporter = traced()
-    span = tracing.begin_server_span(RequestContext(method="Exchange"), {})
-    assert span is not None
-    carried = pb.ExchangeRequest(context=BatchContext(request_id="r-1"))
-    carried.settle.requests.add()
-    carried.reserve.requests.extend(pb.ReserveRequest() for _ in range(3))
-    tell_batches(span, carried)
-    span.end()
-    (ended,) = exporter.get_finished_spans()
-    told = {
-        name: value for name, value in (ended.attributes or {}).items() if name.startswith("headgate.batch")
-    }
-    assert told == {"headgate.batch.settle": 1, "headgate.batch.reserve": 3}
-
-
-async def test_a_request_that_says_nothing_of_itself_gets_an_id_and_no_trace(
-    echo: Served, connect: Connect
-) -> None:
-    exchange = lasting(connect(echo))
-    ids = {(await exchange(request(mode="request_id"), timeout=5)).text for _ in range(3)}
-    assert {len(each) for each in ids} == {32}
-    assert len(ids) == 3
-    assert (await exchange(request(mode="traceparent"), timeout=5)).text == "None"
 
 
 async def test_an_idle_stream_delays_a_peers_end_by_no_more_than_the_renewal(
