@@ -16,9 +16,9 @@ import grpc
 from bench.floor import SERVICE
 from bench.processes import await_line, python_module, running
 from bench.procfs import cpu
-from services._runtime.batching import PacedBatcher
-from services._runtime.channel import open_channel
-from services._runtime.exchange import Exchange
+from services._runtime.calling.batching import PacedBatcher
+from services._runtime.calling.channel import open_channel
+from services._runtime.calling.exchange import Exchange
 
 CALLS_PER_SECOND = 1000
 CALL_BYTES = 200

@@ -14,14 +14,14 @@ from bench.lab import Lab
 
 _RATE = 200
 _LINES = 20
-_PLUMBING = ("asyncio/", "<frozen ", "threading.py", "<module>", "_runtime/process.py")
+_PLUMBING = ("asyncio/", "<frozen ", "threading.py", "<module>", "_runtime/process/run.py")
 """What everything stands in, and says nothing when it is counted with what it calls."""
 
 
 _PARTS = {
     "calls to peers": (
-        "services/_runtime/batching",
-        "services/_runtime/exchange",
+        "services/_runtime/calling/batching",
+        "services/_runtime/calling/exchange",
         "grpc_peers",
         "grpc/aio/_call",
     ),

@@ -1,6 +1,6 @@
 """What every Headgate process needs and no service owns.
 
-A service's `__main__.py` is a `compose` function and a call of `process.run`:
+A service's `__main__.py` is a `compose` function and a call of `process.run.run`:
 
     async def compose(settings: CacheSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
         store = MemoryStore(settings.max_bytes)

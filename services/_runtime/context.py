@@ -4,6 +4,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+REQUEST_ID_KEY = "x-request-id"
+"""The metadata that names a request, in and out."""
+
 
 @dataclass(slots=True)
 class RequestContext:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from headgate.billing.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from headgate.billing.v1.billing_service_pb2_grpc import add_BillingServiceServicer_to_server
-from services._runtime.apart import apart
-from services._runtime.authentication import require_internal_token
-from services._runtime.process import Application, run
-from services._runtime.sections import has_section
-from services._runtime.server import Service
-from services._runtime.serving import EXIT_MISCONFIGURED, tell_misconfigured
-from services._runtime.settings import SettingsError, SharedSettings, read_settings, read_shared
-from services._runtime.telemetry import Telemetry
+from services._runtime.configuration.sections import has_section
+from services._runtime.configuration.settings import SettingsError, SharedSettings, read_settings, read_shared
+from services._runtime.process.apart import apart
+from services._runtime.process.run import Application, run
+from services._runtime.process.serving import EXIT_MISCONFIGURED, tell_misconfigured
+from services._runtime.rpc.authentication import require_internal_token
+from services._runtime.rpc.server import Service
+from services._runtime.telemetry.telemetry import Telemetry
 from services.billing import account_servicer, servicer
 from services.billing.budgets import Budget
 from services.billing.catalog import load_catalog

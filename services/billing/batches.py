@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from services._runtime.errors import GatewayError, InvalidFieldError
-from services._runtime.validation import validate
+from services._runtime.rpc.validation import validate
 
 _M = TypeVar("_M", bound=Message)
 _O = TypeVar("_O")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from services._runtime.apart import apart
+from services._runtime.process.apart import apart
 from services.billing.pricing import Price
 
 _NS_PER_SECOND = 10**9

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from services._runtime.config import Section, read_section
+from services._runtime.configuration.config import Section, read_section
 from services.billing.budgets import Budget, Period
 from services.billing.catalog import content_hash
 from services.billing.money import usd_to_nanos

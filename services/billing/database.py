@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services._runtime.apart import apart
-from services._runtime.settings import SettingsError, SharedSettings
+from services._runtime.configuration.settings import SettingsError, SharedSettings
+from services._runtime.process.apart import apart
 from services.billing.errors import StoreUnavailableError
 from services.billing.settings import PREFIX, BillingSettings
 from services.billing.stores.sql.database import Database

@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from services._runtime.settings import SettingsError
+from services._runtime.configuration.settings import SettingsError
 from services.billing.settings import PEPPER_VARIABLE
 
 _BYTES = 32

@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from services._runtime.settings import ProcessSettings, Secret, SettingsError, setting
+from services._runtime.configuration.settings import ProcessSettings, Secret, SettingsError, setting
 
 _STORE_FORMS = "sqlite, sqlite:///path, or postgresql://user:password@host:port/database"
 PREFIX = "HEADGATE_BILLING_"

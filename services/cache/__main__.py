@@ -5,12 +5,12 @@ import time
 from functools import partial
 
 from headgate.cache.v1.cache_service_pb2_grpc import add_CacheServiceServicer_to_server
-from services._runtime.authentication import require_internal_token
-from services._runtime.process import Application, run
-from services._runtime.sections import refuse_keys
-from services._runtime.server import Service
-from services._runtime.settings import SettingsError, SharedSettings
-from services._runtime.telemetry import Telemetry
+from services._runtime.configuration.sections import refuse_keys
+from services._runtime.configuration.settings import SettingsError, SharedSettings
+from services._runtime.process.run import Application, run
+from services._runtime.rpc.authentication import require_internal_token
+from services._runtime.rpc.server import Service
+from services._runtime.telemetry.telemetry import Telemetry
 from services.cache.cache import AnswerCache, Bounds
 from services.cache.metrics import CacheCollector
 from services.cache.secret import keep_secret

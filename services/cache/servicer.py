@@ -7,8 +7,8 @@ from typing import Any
 
 from headgate.cache.v1 import cache_service_pb2 as pb
 from headgate.cache.v1.cache_service_pb2_grpc import CacheServiceServicer
-from services._runtime.batch_items import batch_items, exchanged_items
 from services._runtime.errors import GatewayError
+from services._runtime.rpc.batch_items import batch_items, exchanged_items
 from services._runtime.status import to_status
 from services.cache.cache import AnswerCache, Finding
 from services.cache.errors import NotInThisVersionError

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services._runtime.settings import ProcessSettings, Secret, SettingsError, setting
+from services._runtime.configuration.settings import ProcessSettings, Secret, SettingsError, setting
 
 PREFIX = "HEADGATE_CACHE_"
 _MIB = 1024 * 1024

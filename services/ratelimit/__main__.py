@@ -10,13 +10,13 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import (
     add_RateLimitServiceServicer_to_server as add_envoy_servicer,
 )
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import add_RateLimitServiceServicer_to_server
-from services._runtime.apart import apart
-from services._runtime.authentication import require_internal_token
-from services._runtime.process import Application, run
-from services._runtime.sections import has_section
-from services._runtime.server import Service
-from services._runtime.settings import SettingsError, SharedSettings
-from services._runtime.telemetry import Telemetry
+from services._runtime.configuration.sections import has_section
+from services._runtime.configuration.settings import SettingsError, SharedSettings
+from services._runtime.process.apart import apart
+from services._runtime.process.run import Application, run
+from services._runtime.rpc.authentication import require_internal_token
+from services._runtime.rpc.server import Service
+from services._runtime.telemetry.telemetry import Telemetry
 from services.ratelimit.book import LimitBook
 from services.ratelimit.envoy_servicer import SERVICE as ENVOY_SERVICE
 from services.ratelimit.envoy_servicer import EnvoyRateLimitServicer

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from services._runtime.config import Section, read_section
+from services._runtime.configuration.config import Section, read_section
 from services.ratelimit.limit import (
     Algorithm,
     Dimension,

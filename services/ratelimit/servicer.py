@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceServicer
-from services._runtime.batch_items import batch_items, exchanged_items
 from services._runtime.errors import GatewayError
+from services._runtime.rpc.batch_items import batch_items, exchanged_items
 from services._runtime.status import to_status
 from services.ratelimit.book import LimitBook
 from services.ratelimit.bucket import Standing

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services._runtime.settings import ProcessSettings, setting
+from services._runtime.configuration.settings import ProcessSettings, setting
 
 MEMORY = "memory"
 

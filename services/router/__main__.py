@@ -12,29 +12,29 @@ import grpc
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.router.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from headgate.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
-from services._runtime.apart import apart
-from services._runtime.channel import Caller, open_channel
-from services._runtime.pace import Pace
-from services._runtime.process import Application, run
-from services._runtime.server import Service
-from services._runtime.settings import SharedSettings
-from services._runtime.telemetry import Telemetry
+from services._runtime.calling.channel import Caller, open_channel
+from services._runtime.calling.pace import Pace
+from services._runtime.configuration.settings import SharedSettings
+from services._runtime.process.apart import apart
+from services._runtime.process.run import Application, run
+from services._runtime.rpc.server import Service
+from services._runtime.telemetry.telemetry import Telemetry
+from services.router.accounts.authentication import KeyAuthentication
+from services.router.accounts.limit_settlement import LimitSettlements
+from services.router.accounts.settlement import Settlements
+from services.router.accounts.spool import open_spool
 from services.router.admission import Admission, AdmissionPolicy
-from services.router.authentication import KeyAuthentication
-from services.router.catalog import build_catalog
-from services.router.declaration import Declaration
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
-from services.router.health import TargetHealth
-from services.router.limit_settlement import LimitSettlements
 from services.router.metrics import RouterMetrics, RouterState
 from services.router.pipeline import Pipeline
-from services.router.provider import Provider
 from services.router.providers import registry
 from services.router.servicer import JobServicer, RouterServicer
 from services.router.settings import RouterSettings
-from services.router.settlement import Settlements
-from services.router.spool import open_spool
+from services.router.targets.catalog import build_catalog
+from services.router.targets.declaration import Declaration
+from services.router.targets.health import TargetHealth
+from services.router.targets.provider import Provider
 
 # Of the time to drain, what streams have to end by themselves; in the rest those that did not are told why they end.
 _SHARE = 0.8
@@ -114,7 +114,9 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
 def _declared(config: Path | None) -> Declaration:
     if config is None:
         return Declaration()
-    read: Declaration = apart("services.router.config:declared", config, dict(os.environ), saves="pydantic")
+    read: Declaration = apart(
+        "services.router.targets.config:declared", config, dict(os.environ), saves="pydantic"
+    )
     return read
 
 

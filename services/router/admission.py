@@ -14,7 +14,7 @@ from headgate.common.v1 import cache_status_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError, PeerUnavailableError
-from services.router.cache_policy import content_of, may_look
+from services.router.answers.cache_policy import content_of, may_look
 from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
 from services.router.run import Run
 

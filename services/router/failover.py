@@ -7,19 +7,19 @@ from typing import Any
 
 from headgate.common.v1 import cache_status_pb2, outcome_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime import semconv
 from services._runtime.errors import FieldViolation, GatewayError
-from services.router.catalog import Target
+from services._runtime.telemetry import semconv
+from services.router.answers.leg import Leg
 from services.router.errors import (
     ContextLengthExceededError,
     NoHealthyTargetError,
     ProviderFailedError,
     ProviderRejectedError,
 )
-from services.router.health import TargetHealth
-from services.router.leg import Leg
-from services.router.provider import RETRYABLE, FailureKind, ProviderError
 from services.router.run import Run
+from services.router.targets.catalog import Target
+from services.router.targets.health import TargetHealth
+from services.router.targets.provider import RETRYABLE, FailureKind, ProviderError
 
 DEFAULT_RETRY_SECONDS = 1.0
 

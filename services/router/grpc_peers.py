@@ -12,11 +12,12 @@ from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.cache.v1 import cache_service_pb2_grpc
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.ratelimit.v1 import ratelimit_service_pb2_grpc
-from services._runtime.batching import PacedBatcher
-from services._runtime.channel import MAX_MESSAGE_BYTES, Caller
+from services._runtime.calling.batching import PacedBatcher
+from services._runtime.calling.channel import MAX_MESSAGE_BYTES, Caller
+from services._runtime.calling.exchange import Exchange
 from services._runtime.errors import Code, GatewayError, InternalError
-from services._runtime.exchange import Exchange, describe
 from services._runtime.status import from_status
+from services._runtime.telemetry.propagation import describe
 from services.router.peers import Principal
 
 OnDeparture = Callable[[int, int], None]

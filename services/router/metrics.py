@@ -9,8 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from headgate.common.v1 import outcome_pb2
-from services.router.health import State, TargetHealth
 from services.router.run import Run
+from services.router.targets.health import State, TargetHealth
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OUTCOMES = {number: name.removeprefix("OUTCOME_").lower() for name, number in outcome_pb2.Outcome.items()}

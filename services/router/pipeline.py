@@ -17,18 +17,18 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime import context
 from services._runtime.errors import GatewayError, InternalError
+from services.router.accounts.limit_settlement import LimitSettlements
+from services.router.accounts.settlement import Settlements
 from services.router.admission import Admission
-from services.router.cache_policy import coalesce, is_worth_keeping, may_keep
-from services.router.catalog import Catalog
+from services.router.answers.cache_policy import coalesce, is_worth_keeping, may_keep
+from services.router.answers.leg import describe, total_usage
 from services.router.errors import CallerCancelledError, OverloadedError
 from services.router.failover import Clock, Failover
 from services.router.idempotency import InFlight
-from services.router.leg import describe, total_usage
-from services.router.limit_settlement import LimitSettlements
 from services.router.peers import Cache, Principal
-from services.router.routing import make_plan, normalise
 from services.router.run import Run, StoppedError
-from services.router.settlement import Settlements
+from services.router.targets.catalog import Catalog
+from services.router.targets.routing import make_plan, normalise
 
 
 class Observer(Protocol):

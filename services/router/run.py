@@ -9,10 +9,10 @@ from headgate.common.v1 import cost_pb2, outcome_pb2, usage_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError
-from services.router.leg import Leg
-from services.router.merging import merged
+from services.router.answers.leg import Leg
+from services.router.answers.merging import merged
 from services.router.peers import Principal
-from services.router.routing import Plan
+from services.router.targets.routing import Plan
 
 QUEUED_EVENTS = 256
 KEPT_BYTES = 1024 * 1024

@@ -17,15 +17,15 @@ from headgate.router.v1 import (
 )
 from services._runtime import context as request_context
 from services._runtime.errors import FieldViolation
-from services._runtime.watchdog import Watchdog
+from services._runtime.process.watchdog import Watchdog
 from services.router.admission import limit_headers
-from services.router.catalog import Catalog, Target
-from services.router.collect import collect
-from services.router.counting import count_tokens
+from services.router.answers.collect import collect
 from services.router.errors import ModelNotFoundError, NotImplementedYetError, SlowClientError
-from services.router.health import State, TargetHealth
 from services.router.pipeline import Pipeline, cache_verdict
 from services.router.run import Run
+from services.router.targets.catalog import Catalog, Target
+from services.router.targets.counting import count_tokens
+from services.router.targets.health import State, TargetHealth
 
 _DEADLINE_SLACK_SECONDS = 0.25
 _STATES = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from services._runtime.settings import ProcessSettings, setting
+from services._runtime.configuration.settings import ProcessSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import pytest
 
 from headgate.common.v1 import cache_status_pb2, outcome_pb2, usage_pb2
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
-from services.router.health import State
+from services.router.targets.health import State
 from tests.support.accounting import (
     RUNS,
     all_settled,

@@ -11,8 +11,8 @@ from shutil import which
 import pytest
 
 from cli.installation import DEFAULT_ADDRESSES, SERVICES
-from services._runtime.environment import describe
-from services._runtime.settings import SharedSettings
+from services._runtime.configuration.environment import describe
+from services._runtime.configuration.settings import SharedSettings
 from services.billing.settings import BillingSettings
 from services.cache.settings import CacheSettings
 from services.ratelimit.settings import RateLimitSettings

@@ -28,12 +28,12 @@ from headgate.ratelimit.v1 import limit_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit_pb2
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
-from services._runtime.boundary import Boundary
-from services._runtime.interceptors import GatewayInterceptor
-from services._runtime.server import GrpcServer
-from services._runtime.serving import Application, prefix_of
-from services._runtime.settings import read_settings, read_shared
-from services._runtime.telemetry import make_telemetry
+from services._runtime.configuration.settings import read_settings, read_shared
+from services._runtime.process.serving import Application, prefix_of
+from services._runtime.rpc.boundary import Boundary
+from services._runtime.rpc.interceptors import GatewayInterceptor
+from services._runtime.rpc.server import GrpcServer
+from services._runtime.telemetry.telemetry import make_telemetry
 from services.billing.__main__ import compose as compose_billing
 from services.billing.settings import BillingSettings
 from services.cache.__main__ import compose as compose_cache

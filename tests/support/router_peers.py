@@ -12,7 +12,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError, PeerUnavailableError
 from services.router.peers import Principal
-from services.router.provider import Chunk, ProviderError, Unsupported
+from services.router.targets.provider import Chunk, ProviderError, Unsupported
 
 NANOS_PER_TOKEN = 10
 ACME = caller_pb2.Caller(organization_id="acme", user_id="ann", key_id="k1")

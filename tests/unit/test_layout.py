@@ -104,7 +104,7 @@ def test_a_core_module_knows_no_message_of_the_contract(module: Module) -> None:
 
 def test_the_edges_that_are_named_exist() -> None:
     for service, edges in EDGES.items():
-        present = {path.stem for path in (ROOT / "services" / service).glob("*.py")}
+        present = {path.stem for path in (ROOT / "services" / service).rglob("*.py")}
         assert edges <= present
 
 

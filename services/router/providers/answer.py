@@ -4,8 +4,8 @@ import asyncio
 
 import aiohttp
 
-from services._runtime.watchdog import Watchdog
-from services.router.provider import FailureKind, ProviderError
+from services._runtime.process.watchdog import Watchdog
+from services.router.targets.provider import FailureKind, ProviderError
 
 LARGEST_BODY_BYTES = 64 * 1024 * 1024
 # How long a connection may take to show its end after the answer is whole; then it is closed instead of reused.

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from headgate.router.v1 import completion_pb2
-from services.router.provider import Chunk, Unsupported
 from services.router.providers import exchange
 from services.router.providers.anthropic_answer import AnthropicReader
 from services.router.providers.anthropic_body import body_of, count_body_of
 from services.router.providers.anthropic_fit import misfits
 from services.router.providers.json_text import UNREADABLE
 from services.router.providers.pool import Pool
+from services.router.targets.provider import Chunk, Unsupported
 
 VERSION = "2023-06-01"
 

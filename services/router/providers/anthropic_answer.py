@@ -9,12 +9,12 @@ from headgate.chat.v1 import message_pb2
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime.environment import Secret
-from services.router.provider import Chunk, ProviderError
+from services._runtime.configuration.environment import Secret
 from services.router.providers.deltas import Deltas
 from services.router.providers.exchange import interrupted, malformed
 from services.router.providers.failures import from_event
 from services.router.providers.json_text import UNREADABLE
+from services.router.targets.provider import Chunk, ProviderError
 
 FINISH_REASONS = {
     "end_turn": FinishReason.FINISH_REASON_STOP,

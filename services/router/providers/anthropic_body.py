@@ -6,10 +6,10 @@ import msgspec
 
 from headgate.chat.v1 import options_pb2, tool_pb2
 from headgate.router.v1 import completion_pb2
-from services.router.provider import FailureKind, ProviderError
 from services.router.providers import options
 from services.router.providers.anthropic_messages import system_of, turns_of
 from services.router.providers.json_text import embedded
+from services.router.targets.provider import FailureKind, ProviderError
 
 # The API wants a limit always; this is what a request without one gets.
 DEFAULT_MAX_TOKENS = 4096

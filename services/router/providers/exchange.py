@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 from yarl import URL
 
-from services.router.provider import Chunk, FailureKind, ProviderError
 from services.router.providers.answer import HttpAnswer
 from services.router.providers.failures import from_event, read_error
 from services.router.providers.pool import Pool
 from services.router.providers.sse import EventTooLargeError, SseParser
+from services.router.targets.provider import Chunk, FailureKind, ProviderError
 
 _JSON = "application/json"
 # Servers that leave the type out are seen by the client as sending octets.

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from services._runtime.environment import Secret
-from services.router.provider import FailureKind, ProviderError
+from services._runtime.configuration.environment import Secret
 from services.router.providers.json_text import UNREADABLE
+from services.router.targets.provider import FailureKind, ProviderError
 
 _LONGEST_MESSAGE = 500
 _TOO_MANY_REQUESTS = 429

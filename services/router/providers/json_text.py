@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.router.provider import FailureKind, ProviderError
+from services.router.targets.provider import FailureKind, ProviderError
 
 # Everything that decoding text from elsewhere can raise; nesting without end is the last of them.
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)

@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from headgate.router.v1 import completion_pb2
-from services.router.provider import Chunk, Unsupported
 from services.router.providers import exchange
 from services.router.providers.openai_answer import OpenAiReader
 from services.router.providers.openai_body import body_of
 from services.router.providers.openai_dialect import Dialect
 from services.router.providers.openai_fit import misfits
 from services.router.providers.pool import Pool
+from services.router.targets.provider import Chunk, Unsupported
 
 
 class OpenAiProvider:

@@ -8,12 +8,12 @@ from msgspec import Meta, Struct
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime.environment import Secret
-from services.router.provider import Chunk, ProviderError
+from services._runtime.configuration.environment import Secret
 from services.router.providers.deltas import Deltas
 from services.router.providers.exchange import interrupted, malformed
 from services.router.providers.failures import from_event
 from services.router.providers.json_text import UNREADABLE
+from services.router.targets.provider import Chunk, ProviderError
 
 _DONE = b"[DONE]"
 _CHARACTERS_PER_TOKEN = 4

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from services.router.declaration import Extension
+from services.router.targets.declaration import Extension
 
 
 @dataclass(frozen=True, slots=True)

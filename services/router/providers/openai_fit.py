@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from headgate.chat.v1 import message_pb2, options_pb2
 from headgate.router.v1 import completion_pb2
-from services.router.provider import Unsupported
 from services.router.providers import options
 from services.router.providers.json_text import NO_OBJECT, is_object
 from services.router.providers.openai_dialect import Dialect
 from services.router.providers.openai_messages import AUDIO_FORMATS, PDF
+from services.router.targets.provider import Unsupported
 
 # Every field that a body can get from Headgate's own fields, whether or not a request uses them.
 OWN_FIELDS = frozenset(

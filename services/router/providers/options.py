@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from headgate.router.v1 import completion_pb2
-from services.router.provider import Unsupported
+from services.router.targets.provider import Unsupported
 
 
 def of(request: completion_pb2.CompletionRequest) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
-from services._runtime.environment import Secret
-from services.router.declaration import Timeouts
-from services.router.provider import FailureKind, ProviderError
+from services._runtime.configuration.environment import Secret
 from services.router.providers.answer import HttpAnswer
 from services.router.providers.failures import from_refusal
+from services.router.targets.declaration import Timeouts
+from services.router.targets.provider import FailureKind, ProviderError
 
 _DNS_TTL_SECONDS = 30
 _LARGEST_ERROR_BYTES = 64 * 1024

@@ -2,12 +2,12 @@
 
 from yarl import URL
 
-from services.router.declaration import ProviderDeclaration
-from services.router.provider import Provider
 from services.router.providers.anthropic import VERSION, AnthropicProvider
 from services.router.providers.openai import OpenAiProvider
 from services.router.providers.openai_dialect import Dialect
 from services.router.providers.pool import Pool
+from services.router.targets.declaration import ProviderDeclaration
+from services.router.targets.provider import Provider
 
 
 def build(name: str, declared: ProviderDeclaration) -> Provider:

@@ -10,15 +10,15 @@ from typing import Any
 import grpc
 import pytest
 
-from services._runtime.authentication import Authenticate
-from services._runtime.boundary import Boundary
-from services._runtime.channel import open_channel
-from services._runtime.exchange import Exchange
-from services._runtime.interceptors import GatewayInterceptor
-from services._runtime.server import GrpcServer, Service
-from services._runtime.settings import ProcessSettings
-from services._runtime.telemetry import Telemetry, make_telemetry
-from services._runtime.tracing import Tracing
+from services._runtime.calling.channel import open_channel
+from services._runtime.calling.exchange import Exchange
+from services._runtime.configuration.settings import ProcessSettings
+from services._runtime.rpc.authentication import Authenticate
+from services._runtime.rpc.boundary import Boundary
+from services._runtime.rpc.interceptors import GatewayInterceptor
+from services._runtime.rpc.server import GrpcServer, Service
+from services._runtime.telemetry.telemetry import Telemetry, make_telemetry
+from services._runtime.telemetry.tracing import Tracing
 from tests.service._runtime.echo import CODECS, NAME, TRUSTED_METHODS, EchoServicer, add_echo
 
 

@@ -15,12 +15,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from headgate.common.v1 import batch_context_pb2
 from services._runtime import context
-from services._runtime.authentication import require_internal_token
+from services._runtime.configuration.settings import ProcessSettings, SharedSettings, setting
 from services._runtime.errors import Code, GatewayError, PeerUnavailableError, QuotaViolation
-from services._runtime.process import Application, run
-from services._runtime.server import Service
-from services._runtime.settings import ProcessSettings, SharedSettings, setting
-from services._runtime.telemetry import Telemetry
+from services._runtime.process.run import Application, run
+from services._runtime.rpc.authentication import require_internal_token
+from services._runtime.rpc.server import Service
+from services._runtime.telemetry.telemetry import Telemetry
 
 NAME = "headgate.test.v1.EchoService"
 TRUSTED_METHODS = frozenset({f"/{NAME}/BatchEcho", f"/{NAME}/Exchange"})

@@ -9,11 +9,11 @@ import pytest
 
 from headgate.billing.v1.account_service_pb2_grpc import AccountServiceStub
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
-from services._runtime.boundary import Boundary
-from services._runtime.interceptors import GatewayInterceptor
-from services._runtime.server import GrpcServer
-from services._runtime.settings import read_settings, read_shared
-from services._runtime.telemetry import Telemetry, make_telemetry
+from services._runtime.configuration.settings import read_settings, read_shared
+from services._runtime.rpc.boundary import Boundary
+from services._runtime.rpc.interceptors import GatewayInterceptor
+from services._runtime.rpc.server import GrpcServer
+from services._runtime.telemetry.telemetry import Telemetry, make_telemetry
 from services.billing.__main__ import compose
 from services.billing.settings import BillingSettings
 from tests.support.grpc_aio import GrpcStart

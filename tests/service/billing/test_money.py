@@ -13,7 +13,7 @@ from headgate.common.v1 import cache_status_pb2
 from headgate.common.v1.usage_pb2 import TokenUsage
 from services._runtime.errors import Code
 from services._runtime.status import from_status
-from services._runtime.telemetry import Telemetry
+from services._runtime.telemetry.telemetry import Telemetry
 from tests.service.billing.calls import (
     INPUT_NANOS,
     OUTPUT_NANOS,

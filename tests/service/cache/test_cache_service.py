@@ -12,7 +12,7 @@ from headgate.common.v1.cache_status_pb2 import CACHE_STATUS_EXACT, CACHE_STATUS
 from headgate.common.v1.usage_pb2 import USAGE_SOURCE_PROVIDER, TokenUsage
 from services._runtime.errors import Code
 from services._runtime.status import from_status
-from services._runtime.telemetry import Telemetry
+from services._runtime.telemetry.telemetry import Telemetry
 from tests.service.cache.calls import answer, ask, fields, refusal
 
 USAGE = TokenUsage(input_tokens=10, output_tokens=5, cache_read_input_tokens=9, source=USAGE_SOURCE_PROVIDER)

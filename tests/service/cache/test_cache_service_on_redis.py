@@ -10,7 +10,7 @@ from headgate.cache.v1 import cache_service_pb2 as pb
 from headgate.cache.v1.cache_service_pb2_grpc import CacheServiceStub
 from headgate.common.v1.cache_status_pb2 import CACHE_STATUS_EXACT
 from services._runtime.errors import Code
-from services._runtime.telemetry import make_telemetry
+from services._runtime.telemetry.telemetry import make_telemetry
 from tests.service.cache.calls import answer, ask, refusal
 from tests.service.cache.conftest import serving
 from tests.support.grpc_aio import LoopThread

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
-from services._runtime.boundary import Boundary
-from services._runtime.interceptors import GatewayInterceptor
-from services._runtime.server import GrpcServer
-from services._runtime.settings import read_settings, read_shared
-from services._runtime.telemetry import Telemetry, make_telemetry
+from services._runtime.configuration.settings import read_settings, read_shared
+from services._runtime.rpc.boundary import Boundary
+from services._runtime.rpc.interceptors import GatewayInterceptor
+from services._runtime.rpc.server import GrpcServer
+from services._runtime.telemetry.telemetry import Telemetry, make_telemetry
 from services.ratelimit.__main__ import compose
 from services.ratelimit.settings import RateLimitSettings
 from tests.support.grpc_aio import GrpcStart

@@ -11,7 +11,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
 from services._runtime.errors import GatewayError
 from services._runtime.status import from_rpc_error
-from services._runtime.telemetry import make_telemetry
+from services._runtime.telemetry.telemetry import make_telemetry
 from tests.service.ratelimit.calls import hourly, reserve
 from tests.service.ratelimit.conftest import PREFIX, serve_with
 from tests.support.redis_server import RedisServer

@@ -9,7 +9,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
 from services._runtime.errors import Code
 from services._runtime.status import from_status
-from services._runtime.telemetry import Telemetry
+from services._runtime.telemetry.telemetry import Telemetry
 from tests.service.ratelimit.calls import caller, fields, hourly, refusal, reserve, settle
 
 

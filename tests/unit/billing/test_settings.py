@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services._runtime.config import ConfigError, read_section
-from services._runtime.process import run
-from services._runtime.serving import EXIT_MISCONFIGURED
-from services._runtime.settings import SettingsError, read_settings
+from services._runtime.configuration.config import ConfigError, read_section
+from services._runtime.configuration.settings import SettingsError, read_settings
+from services._runtime.process.run import run
+from services._runtime.process.serving import EXIT_MISCONFIGURED
 from services.billing.__main__ import compose
 from services.billing.budgets import Budget, Period
 from services.billing.config import BillingSection

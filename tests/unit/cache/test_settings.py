@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services._runtime.config import ConfigError
-from services._runtime.process import run
-from services._runtime.settings import SettingsError, SharedSettings, read_settings
-from services._runtime.telemetry import make_telemetry
+from services._runtime.configuration.config import ConfigError
+from services._runtime.configuration.settings import SettingsError, SharedSettings, read_settings
+from services._runtime.process.run import run
+from services._runtime.telemetry.telemetry import make_telemetry
 from services.cache.__main__ import compose, keeps_state_in_process
 from services.cache.secret import keep_secret
 from services.cache.settings import PREFIX, CacheSettings

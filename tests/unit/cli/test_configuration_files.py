@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from services._runtime.config import Section, read_section
-from services._runtime.sections import refuse_keys
+from services._runtime.configuration.config import Section, read_section
+from services._runtime.configuration.sections import refuse_keys
 from services.billing.config import BillingSection
 from services.ratelimit.config import RateLimitSection
-from services.router.config import RouterConfig
+from services.router.targets.config import RouterConfig
 
 FOLDER = Path(__file__).parents[3] / "config"
 SECTIONS: dict[str, type[Section]] = {

@@ -10,8 +10,8 @@ from cli.demo.activity import parse_activity
 from cli.errors import CommandError
 from cli.installation import DEFAULT_ADDRESSES, Addresses, Installation
 from cli.suite import configuration, plans, ports
-from services._runtime.config import read_section
-from services.router.config import RouterConfig
+from services._runtime.configuration.config import read_section
+from services.router.targets.config import RouterConfig
 
 
 def test_an_offset_moves_every_default_port() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from services._runtime.settings import ProcessSettings
+from services._runtime.configuration.settings import ProcessSettings
 from services.billing.settings import BillingSettings
 from services.cache.settings import CacheSettings
 from services.ratelimit.settings import RateLimitSettings

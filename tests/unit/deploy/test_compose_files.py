@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from services._runtime.config import Section, read_section
-from services._runtime.sections import refuse_keys
+from services._runtime.configuration.config import Section, read_section
+from services._runtime.configuration.sections import refuse_keys
 from services.billing.config import BillingSection
 from services.ratelimit.config import RateLimitSection
-from services.router.config import RouterConfig
+from services.router.targets.config import RouterConfig
 from tests.unit.deploy.compose_file import KINDS, ROOT, SECRETS, compose, port, service
 from tests.unit.deploy.conftest import Generate
 

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from services._runtime.server import checked_listen
-from services._runtime.settings import SettingsError, SharedSettings, describe, read_settings, read_shared
+from services._runtime.configuration.settings import (
+    SettingsError,
+    SharedSettings,
+    describe,
+    read_settings,
+    read_shared,
+)
+from services._runtime.rpc.server import checked_listen
 from services.billing.settings import BillingSettings
 from services.cache.settings import CacheSettings
 from tests.unit.deploy.compose_file import KINDS, Kind, compose, ours, port, service, with_secrets_in
@@ -150,7 +156,7 @@ def test_a_container_is_given_the_time_that_its_drain_takes(kind: Kind, secrets:
 
 def test_health_is_asked_of_the_service_on_its_port(kind: Kind) -> None:
     test = service(kind.name)["healthcheck"]["test"]
-    assert test[:4] == ["CMD", "python", "-m", "services._runtime.probe"]
+    assert test[:4] == ["CMD", "python", "-m", "services._runtime.process.probe"]
     assert port(test[4]) == port(kind.defaults.listen)
     assert re.fullmatch(rf"headgate\.{kind.name}\.v1\.\w+Service", test[5])
 

@@ -71,7 +71,8 @@ def test_the_lock_names_everything_with_hashes() -> None:
 @pytest.mark.parametrize(
     "module",
     sorted(
-        {(e.get("entrypoint", []) + e["command"])[2] for e in ours().values()} | {"services._runtime.probe"}
+        {(e.get("entrypoint", []) + e["command"])[2] for e in ours().values()}
+        | {"services._runtime.process.probe"}
     ),
 )
 def test_what_is_copied_is_enough_for_every_command(image: Path, module: str) -> None:

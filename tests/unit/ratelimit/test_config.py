@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services._runtime.config import ConfigError, read_section
+from services._runtime.configuration.config import ConfigError, read_section
 from services.ratelimit.config import RateLimitSection
 from services.ratelimit.limit import (
     Dimension,

@@ -17,18 +17,18 @@ from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import Code, GatewayError
+from services.router.accounts.limit_settlement import LimitSettlements
+from services.router.accounts.settlement import Settlements
+from services.router.accounts.spool import Spool, open_spool
 from services.router.admission import Admission, AdmissionPolicy
-from services.router.catalog import Catalog, Target
 from services.router.errors import OverloadedError
 from services.router.failover import Clock, Failover
-from services.router.health import TargetHealth
-from services.router.limit_settlement import LimitSettlements
 from services.router.peers import Principal
 from services.router.pipeline import Pipeline
-from services.router.provider import FailureKind, ProviderError
 from services.router.run import Run
-from services.router.settlement import Settlements
-from services.router.spool import Spool, open_spool
+from services.router.targets.catalog import Catalog, Target
+from services.router.targets.health import TargetHealth
+from services.router.targets.provider import FailureKind, ProviderError
 from tests.support.router_peers import (
     RecordingBilling,
     RecordingCache,

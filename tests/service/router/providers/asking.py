@@ -10,7 +10,7 @@ from headgate.chat.v1 import message_pb2
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
-from services.router.provider import Chunk, Provider, ProviderError
+from services.router.targets.provider import Chunk, Provider, ProviderError
 
 Part = message_pb2.Part
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 
-from services.router.config import ProviderConfig
-from services.router.provider import Provider
 from services.router.providers.registry import build
+from services.router.targets.config import ProviderConfig
+from services.router.targets.provider import Provider
 from simulator import running
 from tests.service.router.providers.asking import Control
 

@@ -6,7 +6,7 @@ import jsonschema
 
 from headgate.chat.v1 import message_pb2, options_pb2, tool_pb2
 from headgate.common.v1 import usage_pb2
-from services.router.provider import Provider
+from services.router.targets.provider import Provider
 from tests.service.router.providers.asking import Control, Part, answer, ask, request, user
 from tests.service.router.providers.conftest import Build
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from services.router.provider import Provider
+from services.router.targets.provider import Provider
 from tests.service.router.providers.asking import Control, answer, ask
 from tests.service.router.providers.conftest import Build
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from headgate.common.v1 import usage_pb2
-from services.router.provider import FailureKind, Provider
+from services.router.targets.provider import FailureKind, Provider
 from tests.service.router.providers.asking import Answer, Control, answer, ask, request
 from tests.service.router.providers.conftest import Build
 

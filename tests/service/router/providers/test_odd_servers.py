@@ -10,7 +10,7 @@ import pytest
 
 from headgate.chat.v1 import message_pb2
 from headgate.common.v1 import usage_pb2
-from services.router.provider import FailureKind
+from services.router.targets.provider import FailureKind
 from tests.service.router.providers.asking import Part, answer, ask, request, user
 from tests.service.router.providers.conftest import Build
 

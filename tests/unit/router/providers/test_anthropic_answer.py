@@ -7,8 +7,8 @@ import pytest
 
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
-from services.router.provider import Chunk, FailureKind, ProviderError
 from services.router.providers.anthropic_answer import AnthropicReader
+from services.router.targets.provider import Chunk, FailureKind, ProviderError
 
 STARTED = {
     "input_tokens": 10,

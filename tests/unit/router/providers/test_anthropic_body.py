@@ -7,8 +7,8 @@ import pytest
 from google.protobuf import json_format
 
 from headgate.router.v1 import completion_pb2
-from services.router.provider import FailureKind, ProviderError
 from services.router.providers.anthropic_body import body_of, count_body_of
+from services.router.targets.provider import FailureKind, ProviderError
 
 HI = {"role": "ROLE_USER", "parts": [{"text": "hi"}]}
 HI_TURN = {"role": "user", "content": [{"type": "text", "text": "hi"}]}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services._runtime.environment import Secret
-from services.router.provider import FailureKind
+from services._runtime.configuration.environment import Secret
 from services.router.providers.failures import from_event, presentable, retry_after_seconds
+from services.router.targets.provider import FailureKind
 
 NOON = 1_700_000_000
 

@@ -9,9 +9,9 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 
 from headgate.router.v1 import completion_pb2
-from services.router.provider import Unsupported
 from services.router.providers import anthropic_body, anthropic_fit, openai_body, openai_fit
 from services.router.providers.openai_dialect import Dialect
+from services.router.targets.provider import Unsupported
 
 Fields = dict[str, Any]
 

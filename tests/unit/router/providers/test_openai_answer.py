@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
-from services.router.provider import FailureKind, ProviderError
 from services.router.providers.openai_answer import OpenAiReader, Usage, to_usage
+from services.router.targets.provider import FailureKind, ProviderError
 
 
 def usage(**fields: Any) -> tuple[int, ...]:

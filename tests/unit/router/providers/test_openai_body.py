@@ -7,9 +7,9 @@ import pytest
 from google.protobuf import json_format
 
 from headgate.router.v1 import completion_pb2
-from services.router.provider import FailureKind, ProviderError
 from services.router.providers.openai_body import body_of
 from services.router.providers.openai_dialect import Dialect
+from services.router.targets.provider import FailureKind, ProviderError
 
 HI = {"role": "ROLE_USER", "parts": [{"text": "hi"}]}
 CALL = {"toolCall": {"id": "c1", "name": "f", "argumentsJson": '{"a":1}'}}

@@ -1,0 +1,1 @@
+"""How calls go out to peers: channels, retries, paced batches, exchanges."""

@@ -1,0 +1,1 @@
+"""What a process is told: environment variables and the configuration file."""

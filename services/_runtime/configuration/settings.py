@@ -1,0 +1,75 @@
+"""The settings that every Headgate process has; each service extends `ProcessSettings` with its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from services._runtime.configuration.environment import (
+    Secret,
+    SettingsError,
+    Variable,
+    describe,
+    read_settings,
+    setting,
+)
+
+__all__ = [
+    "ProcessSettings",
+    "Secret",
+    "SettingsError",
+    "SharedSettings",
+    "Variable",
+    "describe",
+    "read_settings",
+    "read_shared",
+    "setting",
+]
+
+SHARED_PREFIX = "HEADGATE_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """Extended by each service's settings, read under `HEADGATE_<SERVICE>_`."""
+
+    listen: str = setting("127.0.0.1:0", "host:port of gRPC; port 0 takes a free one")
+    metrics_listen: str = setting("off", "host:port of the Prometheus endpoint, or `off`")
+    workers: int = setting(1, "processes that share the port", minimum=1, maximum=256)
+    drain_seconds: float = setting(30.0, "how long running calls may go on after SIGTERM", minimum=0)
+    lame_duck_seconds: float = setting(
+        0.5, "how long new calls are still taken after NOT_SERVING is said", minimum=0
+    )
+    max_message_bytes: int = setting(20 * 1024 * 1024, "largest message received or sent", minimum=4096)
+    max_connection_age_seconds: float = setting(
+        0.0, "0: connections are never closed for their age", minimum=0
+    )
+    reflection: bool = setting(default=True, about="serve gRPC reflection and channelz")
+    tls_cert_file: Path | None = setting(None, "PEM certificate chain; with it gRPC is served over TLS")
+    tls_key_file: Path | None = setting(None, "PEM private key of the certificate")
+    tls_client_ca_file: Path | None = setting(None, "PEM authority that client certificates must come from")
+    allow_insecure_listen: bool = setting(default=False, about="listen without TLS beyond this machine")
+    port_file: Path | None = setting(None, "where the actual address is written once the process serves")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "least level that is logged")
+    otlp_endpoint: str = setting("", "OTLP/gRPC collector of traces, such as http://127.0.0.1:4317")
+    trace_file: Path | None = setting(None, "file to which spans are appended as JSON lines")
+    trace_sample_ratio: float = setting(
+        1.0, "share of the traces begun here that are recorded", minimum=0, maximum=1
+    )
+
+    @property
+    def serves_metrics(self) -> bool:
+        return self.metrics_listen != "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """The same for all services of an installation, read under `HEADGATE_`."""
+
+    config: Path | None = setting(None, "the YAML file of the installation")
+    data_dir: Path = setting(Path(".headgate"), "where embedded stores and spools live")
+    internal_token: Secret | None = setting(None, "what cache, ratelimit and billing ask of their callers")
+
+
+def read_shared(environ: Mapping[str, str]) -> SharedSettings:
+    return read_settings(SharedSettings, SHARED_PREFIX, environ, exclusive=False)

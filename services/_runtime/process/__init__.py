@@ -1,0 +1,1 @@
+"""How a process begins, serves with one or more workers, and ends."""

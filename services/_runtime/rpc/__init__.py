@@ -1,0 +1,1 @@
+"""How calls come in: the server, what each call passes, and what it is refused with."""

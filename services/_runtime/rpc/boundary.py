@@ -1,0 +1,182 @@
+"""One incoming call from its first byte to its status: admission, the error table, and the accounts of it."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from opentelemetry.trace import Span, StatusCode
+
+from services._runtime import context as request_context
+from services._runtime.context import REQUEST_ID_KEY, RequestContext
+from services._runtime.errors import Code, GatewayError, InternalError
+from services._runtime.rpc.authentication import Authenticate
+from services._runtime.status import to_wire
+from services._runtime.telemetry import semconv
+from services._runtime.telemetry.metrics import MethodMetrics
+from services._runtime.telemetry.telemetry import Telemetry
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_SERVER_FAULTS = frozenset(
+    {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
+)
+
+
+class Call:
+    """A call being served: gRPC's context and ours."""
+
+    __slots__ = ("context", "request", "span", "started")
+
+    def __init__(self, context: Any, request: RequestContext, started: float) -> None:
+        self.context = context
+        self.request = request
+        self.started = started
+        self.span: Span | None = None
+
+
+class Method:
+    """What is known of a method before any call of it."""
+
+    __slots__ = ("metrics", "name", "trusted")
+
+    def __init__(self, name: str, metrics: MethodMetrics, *, trusted: bool) -> None:
+        self.name = name
+        self.trusted = trusted
+        self.metrics = metrics
+
+
+Respond = Callable[[Any, Call], Awaitable[Any]]
+
+
+class Boundary:
+    """Where calls enter a service named `service`, and where every failure becomes a status."""
+
+    def __init__(self, service: str, telemetry: Telemetry, authenticate: Authenticate | None = None) -> None:
+        self._domain = f"{service}.headgate"
+        self._telemetry = telemetry
+        self._authenticate = authenticate
+
+    def method(self, full_name: str, *, trusted: bool = False) -> Method:
+        name = full_name.lstrip("/")
+        return Method(name, self._telemetry.rpc.method(name), trusted=trusted)
+
+    async def refusal(self, context: Any) -> GatewayError | None:
+        """Why the caller of a stream is not let in, so that nothing which it sends is parsed; None when it is."""
+        if self._authenticate is not None:
+            try:
+                await self._authenticate(metadata_of(context))
+            except GatewayError as error:
+                return error
+        return None
+
+    async def serve(
+        self,
+        method: Method,
+        incoming: Any,
+        context: Any,
+        respond: Respond,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """What `respond` returns; its failure becomes the call's status.
+
+        A cancellation is always passed on, and is no error of this process. `metadata` is given where it is not just the
+        call's own.
+        """
+        if metadata is None:
+            metadata = metadata_of(context)
+        call = self._admit(method, context, metadata)
+        method.metrics.begin()
+        try:
+            if self._authenticate is not None:
+                call.request.principal = await self._authenticate(metadata)
+            response = await respond(incoming, call)
+            if call.request.trailing_metadata:
+                context.set_trailing_metadata(tuple(call.request.trailing_metadata))
+        except asyncio.CancelledError:
+            self._end(method, call, _cancellation(call))
+            raise
+        except GatewayError as error:
+            self._end(method, call, error.code, error.reason)
+            self._telemetry.log.debug("refused", rpc=method.name, code=error.code, reason=error.reason)
+            await self._refuse(call, error)
+        except grpc.aio.AbortError:
+            self._end(method, call, _aborted_code(context))
+            raise
+        except grpc.aio.InternalError as error:
+            # A write to a client that has gone fails so, a moment before gRPC cancels this task.
+            self._end(method, call, _cancellation(call))
+            raise asyncio.CancelledError from error
+        except Exception as error:  # noqa: BLE001 - the one place where an unforeseen failure is translated
+            await self._fail(method, call, error)
+        else:
+            self._end(method, call)
+            return response
+
+    def _admit(self, method: Method, context: Any, metadata: Mapping[str, Any]) -> Call:
+        request_id = metadata.get(REQUEST_ID_KEY)
+        if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+            request_id = os.urandom(16).hex()
+        remaining, now = context.time_remaining(), time.monotonic()
+        request = RequestContext(
+            request_id=request_id,
+            method=method.name,
+            deadline=None if remaining is None else now + remaining,
+            # A trusted peer knows the id that it sent.
+            trailing_metadata=[] if method.trusted else [(REQUEST_ID_KEY, request_id)],
+        )
+        call = Call(context, request, now)
+        call.span = self._telemetry.tracing.begin_server_span(request, metadata)
+        request_context.enter(request)
+        return call
+
+    async def _fail(self, method: Method, call: Call, error: Exception) -> None:
+        self._telemetry.log.error("unexpected failure", rpc=method.name, exc_info=error)
+        self._end(method, call, Code.INTERNAL, InternalError.reason)
+        request_id = call.request.request_id
+        await self._refuse(
+            call, InternalError(f"an internal error; the log has it under request {request_id}")
+        )
+
+    async def _refuse(self, call: Call, error: GatewayError) -> None:
+        wire = to_wire(error, self._domain)
+        trailing = (*call.request.trailing_metadata, *wire.trailing)
+        try:
+            await call.context.abort(wire.code, wire.message, trailing)
+        except grpc.aio.InternalError as gone:
+            raise asyncio.CancelledError from gone
+
+    def _end(self, method: Method, call: Call, code: str = "OK", reason: str = "") -> None:
+        method.metrics.end(
+            str(code), reason or ("" if code == "OK" else str(code)), time.monotonic() - call.started
+        )
+        span = call.span
+        if span is None:
+            return
+        span.set_attribute(semconv.RPC_STATUS_CODE, str(code))
+        if code != "OK":
+            span.set_attribute(semconv.ERROR_TYPE, reason or str(code))
+        if code in _SERVER_FAULTS:
+            span.set_status(StatusCode.ERROR, reason)
+        span.end()
+
+
+def metadata_of(context: Any) -> dict[str, Any]:
+    return dict(context.invocation_metadata() or ())
+
+
+def _cancellation(call: Call) -> Code:
+    deadline = call.request.deadline
+    expired = deadline is not None and time.monotonic() >= deadline
+    return Code.DEADLINE_EXCEEDED if expired else Code.CANCELLED
+
+
+def _aborted_code(context: Any) -> str:
+    code = context.code()
+    return code.name if isinstance(code, grpc.StatusCode) else grpc_name(code)
+
+
+def grpc_name(number: int) -> str:
+    return next((code.name for code in grpc.StatusCode if code.value[0] == number), Code.UNKNOWN)

@@ -1,0 +1,150 @@
+"""Tells billing what was used and what is no longer held: spooled first, delivered now or later, booked once."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from headgate.billing.v1 import billing_service_pb2 as billing
+from services._runtime.errors import Code, GatewayError
+from services.router.accounts.spool import Spool
+from services.router.peers import Billing
+
+_CAPTURE, _VOID = b"C", b"V"
+_REPLAY_BATCH = 64
+_IDLE_SECONDS = 0.25
+_MAX_BACKOFF_SECONDS = 2.0
+# What a later attempt may mend; anything else is billing's verdict on the content.
+_TRANSIENT = frozenset(
+    {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED}
+    | {Code.CANCELLED, Code.UNAUTHENTICATED, Code.UNIMPLEMENTED}
+)
+
+
+class Settlements:
+    """Every capture and void of this process.
+
+    What billing refuses for good is never dropped: it is appended to `refused_file` with billing's reason, for a person.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        billing_peer: Billing,
+        refused_file: Path,
+        log: Any,
+        on_refused: Callable[[], None],
+    ) -> None:
+        self._spool = spool
+        self._billing = billing_peer
+        self._refused_file = refused_file
+        self._log = log
+        self._on_refused = on_refused
+        self._delivering: set[int] = set()
+        self._replayer: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self._spool.is_full
+
+    @property
+    def depth(self) -> int:
+        return self._spool.depth
+
+    def start(self) -> None:
+        self._replayer = asyncio.get_running_loop().create_task(self._replay_for_ever())
+
+    async def stop(self) -> None:
+        """Try once more to deliver what is left; what stays is on disk for the next start."""
+        if self._replayer is not None:
+            self._replayer.cancel()
+            await asyncio.wait([self._replayer])
+        await self._replay()
+        await self._harden()
+        self._spool.close()
+
+    async def capture(self, request: billing.CaptureRequest) -> billing.CaptureResponse | None:
+        """Book usage. When this has started, the usage is kept; None means that billing has not answered yet."""
+        number = self._spool.append(_CAPTURE + request.SerializeToString())
+        response: billing.CaptureResponse | None = await self._deliver(number, request)
+        return response
+
+    async def void(self, hold_id: str) -> None:
+        """End a hold without usage; kept and delivered as a capture is."""
+        request = billing.VoidRequest(hold_id=hold_id)
+        await self._deliver(self._spool.append(_VOID + request.SerializeToString()), request)
+
+    async def _deliver(self, number: int, request: Any) -> Any:
+        self._delivering.add(number)
+        try:
+            response = await self._send(request)
+        except GatewayError as error:
+            if error.code not in _TRANSIENT and self._set_aside(request, error):
+                self._spool.acknowledge(number)
+            return None
+        finally:
+            self._delivering.discard(number)
+        self._spool.acknowledge(number)
+        return response
+
+    async def _send(self, request: Any) -> Any:
+        if isinstance(request, billing.CaptureRequest):
+            return await self._billing.capture(request)
+        return await self._billing.void(request)
+
+    def _set_aside(self, request: Any, error: GatewayError) -> bool:
+        """Whether it was written for a person to see; if not it stays in the spool."""
+        line = {
+            "reason": error.reason,
+            "message": error.message,
+            "request": json_format.MessageToDict(request),
+        }
+        try:
+            with self._refused_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as problem:
+            self._log.error("refused usage can't be set aside", problem=str(problem), reason=error.reason)
+            return False
+        self._on_refused()
+        self._log.error("billing refused usage", reason=error.reason, kept_in=str(self._refused_file))
+        return True
+
+    async def _replay_for_ever(self) -> None:
+        backoff = _IDLE_SECONDS
+        while True:
+            await asyncio.sleep(backoff)
+            await self._harden()
+            delivered = await self._replay()
+            backoff = _IDLE_SECONDS if delivered else min(_MAX_BACKOFF_SECONDS, backoff * 2)
+
+    async def _harden(self) -> None:
+        """Bring what is kept to the disk, as far as the disk works."""
+        try:
+            self._spool.retry()
+            if (sync := self._spool.pending_sync()) is not None:
+                await asyncio.to_thread(sync)
+        except OSError as problem:
+            self._log.error(
+                "the spool's disk fails; no requests are admitted until it works", problem=str(problem)
+            )
+
+    async def _replay(self) -> bool:
+        """Deliver what nobody is delivering, oldest first; False when billing still can't be reached."""
+        while waiting := self._waiting():
+            await asyncio.gather(*(self._deliver(number, _parse(payload)) for number, payload in waiting))
+            if any(self._spool.keeps(number) for number, _ in waiting):
+                return False
+        return True
+
+    def _waiting(self) -> list[tuple[int, bytes]]:
+        kept = self._spool.unacknowledged()
+        return list(islice((entry for entry in kept if entry[0] not in self._delivering), _REPLAY_BATCH))
+
+
+def _parse(payload: bytes) -> Any:
+    message = billing.CaptureRequest if payload[:1] == _CAPTURE else billing.VoidRequest
+    return message.FromString(payload[1:])

@@ -1,0 +1,54 @@
+"""The models, targets and provider accounts that the configuration declares, ready to be routed to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.router.targets.declaration import Declaration
+from services.router.targets.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A provider's model that can be asked.
+
+    `billed_as` is the provider's name in prices. `capabilities` is None when the model is taken to do everything that
+    its provider's API can express.
+    """
+
+    target_id: str
+    provider_id: str
+    billed_as: str
+    model: str
+    provider: Provider
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Targets by id, and for each model the targets that serve it, in order."""
+
+    targets: Mapping[str, Target]
+    models: Mapping[str, Sequence[Target]]
+
+
+def build_catalog(declaration: Declaration, providers: Mapping[str, Provider]) -> Catalog:
+    targets = {
+        target_id: Target(
+            target_id=target_id,
+            provider_id=declared.provider,
+            billed_as=declaration.providers[declared.provider].billed_as or declared.provider,
+            model=declared.model,
+            provider=providers[declared.provider],
+            context_window=declared.context_window,
+            max_output_tokens=declared.max_output_tokens,
+            capabilities=declared.capabilities,
+        )
+        for target_id, declared in declaration.targets.items()
+    }
+    models = {
+        name: tuple(targets[target_id] for target_id in served_by)
+        for name, served_by in declaration.models.items()
+    }
+    return Catalog(targets, models)

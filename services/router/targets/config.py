@@ -1,0 +1,137 @@
+"""The `router:` section of the configuration file: providers, targets, models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from services._runtime.configuration.config import Credential, Section, read_section
+from services.router.targets.declaration import (
+    Declaration,
+    Extension,
+    ProviderDeclaration,
+    TargetDeclaration,
+    Timeouts,
+)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@=,-]{0,255}$")]
+Positive = Annotated[float, Field(gt=0)]
+
+CAPABILITIES = Literal[
+    "tools",
+    "vision",
+    "documents",
+    "audio",
+    "json",
+    "json_schema",
+    "grammar",
+    "reasoning",
+    "logprobs",
+    "multiple_choices",
+]
+
+
+class ProviderConfig(Section):
+    """One provider account: an address and a credential."""
+
+    api: Literal["openai", "anthropic"]
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+    api_key: Credential | None = None
+    # The name by which prices know the provider; the provider's own name when absent.
+    billed_as: Name | None = None
+    connect_timeout_seconds: Positive = 5.0
+    first_token_timeout_seconds: Positive = 60.0
+    between_tokens_timeout_seconds: Positive = 30.0
+    # An unstreamed answer shows no first token; this bounds all of it.
+    whole_answer_timeout_seconds: Positive = 600.0
+    max_connections: Annotated[int, Field(ge=1)] = 1024
+    keep_alive_seconds: Positive = 60.0
+    # Ask for usage in every chunk (vLLM's stream_options.continuous_usage_stats), so that a cancelled stream is counted
+    # by the provider instead of estimated.
+    continuous_usage: bool = False
+    # What OpenAI-compatible servers call the output limit: OpenAI's newer models refuse `max_tokens`, others know only it.
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    # What an OpenAI-compatible server takes beyond OpenAI's own API: `top_k` (vLLM, Together, llama.cpp), `grammar`
+    # (llama.cpp's, GBNF) and `structured_outputs` (vLLM's, other grammars). What is not declared here is refused, because
+    # such a server would ignore it silently.
+    extensions: frozenset[Extension] = frozenset()
+
+    def declaration(self, environ: Mapping[str, str]) -> ProviderDeclaration:
+        """:raises ConfigError: the credential is not where it is said to be"""
+        return ProviderDeclaration(
+            self.api,
+            self.base_url,
+            None if self.api_key is None else self.api_key.resolve(environ),
+            self.billed_as,
+            Timeouts(
+                connect=self.connect_timeout_seconds,
+                first_token=self.first_token_timeout_seconds,
+                between_tokens=self.between_tokens_timeout_seconds,
+                whole_answer=self.whole_answer_timeout_seconds,
+            ),
+            self.max_connections,
+            self.keep_alive_seconds,
+            self.continuous_usage,
+            self.max_tokens_field,
+            self.extensions,
+        )
+
+
+class TargetConfig(Section):
+    """A provider's model that can be asked."""
+
+    provider: Name
+    model: Name
+    context_window: Annotated[int, Field(ge=1)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    # What the model can do beyond text; absent: everything that its provider's API can express.
+    capabilities: frozenset[CAPABILITIES] | None = None
+
+    def declaration(self) -> TargetDeclaration:
+        return TargetDeclaration(
+            self.provider, self.model, self.context_window, self.max_output_tokens, self.capabilities
+        )
+
+
+class ModelConfig(Section):
+    """A name that requests use, and the targets that serve it in the order in which they are tried."""
+
+    targets: Annotated[list[Name], Field(min_length=1)]
+
+
+class RouterConfig(Section):
+    """What the operator declares; addresses come from here and never from a request."""
+
+    providers: dict[Name, ProviderConfig] = Field(default_factory=dict)
+    targets: dict[Name, TargetConfig] = Field(default_factory=dict)
+    models: dict[Name, ModelConfig] = Field(default_factory=dict)
+    # How the cache shares answers: only within a key, among a user's keys, or in the whole organisation.
+    cache_scope: Literal["key", "user", "organization"] = "user"
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, target in self.targets.items():
+            if target.provider not in self.providers:
+                raise ValueError(f"targets.{name}.provider: no provider `{target.provider}` is declared")
+        for name, model in self.models.items():
+            for target_id in model.targets:
+                if target_id not in self.targets:
+                    raise ValueError(f"models.{name}.targets: no target `{target_id}` is declared")
+        return self
+
+    def declaration(self, environ: Mapping[str, str]) -> Declaration:
+        return Declaration(
+            {name: provider.declaration(environ) for name, provider in self.providers.items()},
+            {target_id: target.declaration() for target_id, target in self.targets.items()},
+            {name: tuple(model.targets) for name, model in self.models.items()},
+            self.cache_scope,
+        )
+
+
+def declared(path: Path, environ: Mapping[str, str]) -> Declaration:
+    """Of the file's section, with the credentials that it names in `environ` or in files.
+
+    :raises ConfigError: the file can't be read, its section breaks a rule, or a credential is not there.
+    """
+    return read_section(path, "router", RouterConfig).declaration(environ)

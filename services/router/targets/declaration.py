@@ -1,0 +1,60 @@
+"""What the configuration file declares, as plain values: pydantic, which has checked them, stays out of the process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services._runtime.configuration.environment import Secret
+
+Extension = Literal["top_k", "grammar", "structured_outputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds that an attempt may take until something happens. Signs of life without content are no token."""
+
+    connect: float = 5.0
+    first_token: float = 60.0
+    between_tokens: float = 30.0
+    # An unstreamed answer shows no first token; this bounds all of it.
+    whole_answer: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderDeclaration:
+    """One provider account. `billed_as` is the provider's name in prices; None: as it is named here.
+
+    `max_tokens_field`, `continuous_usage` and `extensions` say what an OpenAI-compatible server takes.
+    """
+
+    api: Literal["openai", "anthropic"]
+    base_url: str
+    api_key: Secret | None
+    billed_as: str | None
+    timeouts: Timeouts
+    max_connections: int
+    keep_alive_seconds: float
+    continuous_usage: bool
+    max_tokens_field: str
+    extensions: frozenset[Extension]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDeclaration:
+    """A provider's model that can be asked. `capabilities` None: all that its provider's API can express."""
+
+    provider: str
+    model: str
+    context_window: int | None
+    max_output_tokens: int | None
+    capabilities: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The `router:` section. `models` has for each name the targets that serve it, in order."""
+
+    providers: Mapping[str, ProviderDeclaration] = field(default_factory=dict)
+    targets: Mapping[str, TargetDeclaration] = field(default_factory=dict)
+    models: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    cache_scope: Literal["key", "user", "organization"] = "user"

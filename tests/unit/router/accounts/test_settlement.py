@@ -1,0 +1,208 @@
+"""Captures and voids: spooled first, delivered now or later, in order, booked once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headgate.billing.v1 import billing_service_pb2 as billing
+from headgate.billing.v1 import usage_pb2 as billing_usage
+from services._runtime.errors import Code, GatewayError
+from services.router.accounts import settlement
+from services.router.accounts.settlement import Settlements
+from services.router.accounts.spool import open_spool
+from tests.support.router_peers import ACME, RecordingBilling, counted
+from tests.support.waiting import until
+
+
+class ConflictError(GatewayError):
+    code = Code.FAILED_PRECONDITION
+    reason = "USAGE_CONFLICT"
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def error(self, event: str, **_: Any) -> None:
+        self.lines.append(event)
+
+
+class Desk:
+    """Settlements over a spool in a folder of the test's."""
+
+    def __init__(self, root: Path, bank: RecordingBilling) -> None:
+        self.root = root
+        self.bank = bank
+        self.log = Log()
+        self.refusals = 0
+        self.spool, _ = open_spool(root / "spool", 1_000_000)
+        self.settlements = Settlements(self.spool, bank, root / "refused.jsonl", self.log, self._count)
+
+    def _count(self) -> None:
+        self.refusals += 1
+
+    def refused(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.root / "refused.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settlement, "_IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(settlement, "_MAX_BACKOFF_SECONDS", 0.002)
+
+
+@pytest.fixture
+def bank() -> RecordingBilling:
+    return RecordingBilling()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, bank: RecordingBilling) -> AsyncIterator[Desk]:
+    made = Desk(tmp_path, bank)
+    yield made
+    bank.outage.end()
+    await made.settlements.stop()
+
+
+def order(number: int) -> billing.CaptureRequest:
+    record = billing_usage.UsageRecord(attempt_id=f"a{number}", caller=ACME, usage=counted(1, 2))
+    return billing.CaptureRequest(hold_id=f"h{number}", records=[record])
+
+
+async def delivered(desk: Desk) -> None:
+    await until(lambda: desk.settlements.depth == 0, "delivery", 0.001)
+
+
+async def test_a_capture_is_answered_and_nothing_stays_behind(desk: Desk) -> None:
+    response = await desk.settlements.capture(order(1))
+    assert response is not None
+    assert response.total_nanos == 30
+    assert desk.settlements.depth == 0
+
+
+async def test_during_an_outage_usage_is_kept_and_afterwards_delivered_in_order_and_once(desk: Desk) -> None:
+    desk.bank.outage.all("capture", "void")
+    for number in range(200):
+        assert await desk.settlements.capture(order(number)) is None
+    assert desk.settlements.depth == 200
+    desk.settlements.start()
+    desk.bank.outage.end()
+    await delivered(desk)
+    assert desk.bank.calls == [f"a{number}" for number in range(200)]
+    assert set(desk.bank.captured.values()) == {1}
+
+
+async def test_a_void_is_kept_and_delivered_too(desk: Desk) -> None:
+    desk.bank.outage.all("void")
+    await desk.settlements.void("h1")
+    assert desk.settlements.depth == 1
+    desk.bank.outage.end()
+    desk.settlements.start()
+    await delivered(desk)
+    assert desk.bank.void_holds == {"h1": 1}
+
+
+async def test_what_is_being_delivered_is_not_replayed_beside_it(desk: Desk) -> None:
+    desk.settlements.start()
+    await asyncio.gather(*(desk.settlements.capture(order(number)) for number in range(50)))
+    assert set(desk.bank.captured.values()) == {1}
+
+
+async def test_usage_that_billing_refuses_for_good_is_written_down_for_a_person(desk: Desk) -> None:
+    desk.bank.outage["capture"] = ConflictError("booked before with other content")
+    assert await desk.settlements.capture(order(1)) is None
+    assert desk.settlements.depth == 0
+    assert desk.refusals == 1
+    (line,) = desk.refused()
+    assert (line["reason"], line["request"]["records"][0]["attemptId"]) == ("USAGE_CONFLICT", "a1")
+
+
+async def test_refused_usage_that_cannot_be_written_down_stays_in_the_spool(desk: Desk) -> None:
+    (desk.root / "refused.jsonl").mkdir()
+    desk.bank.outage["capture"] = ConflictError("no")
+    await desk.settlements.capture(order(1))
+    assert desk.settlements.depth == 1
+    assert desk.refusals == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        Code.UNAVAILABLE,
+        Code.DEADLINE_EXCEEDED,
+        Code.INTERNAL,
+        Code.UNKNOWN,
+        Code.RESOURCE_EXHAUSTED,
+        Code.UNAUTHENTICATED,
+    ],
+)
+async def test_what_may_mend_itself_is_tried_again(desk: Desk, code: Code) -> None:
+    error = GatewayError("later")
+    error.code = code
+    desk.bank.outage["capture"] = error
+    await desk.settlements.capture(order(1))
+    assert desk.settlements.depth == 1
+
+
+async def test_a_capture_whose_caller_is_torn_away_is_still_delivered(desk: Desk) -> None:
+    desk.settlements.start()
+    capturing = asyncio.create_task(desk.settlements.capture(order(1)))
+    await asyncio.sleep(0)
+    capturing.cancel()
+    await delivered(desk)
+    assert list(desk.bank.ledger) == ["a1"]
+
+
+async def test_a_process_killed_between_spooling_and_delivering_loses_nothing(
+    tmp_path: Path, bank: RecordingBilling
+) -> None:
+    first = Desk(tmp_path, bank)
+    bank.outage.all("capture")
+    for number in range(3):
+        await first.settlements.capture(order(number))
+    first.spool.close()
+    bank.outage.end()
+    second = Desk(tmp_path, bank)
+    second.settlements.start()
+    await delivered(second)
+    await second.settlements.stop()
+    assert list(bank.ledger) == ["a0", "a1", "a2"]
+
+
+async def test_stopping_delivers_what_is_left(tmp_path: Path, bank: RecordingBilling) -> None:
+    desk = Desk(tmp_path, bank)
+    bank.outage.all("capture")
+    await desk.settlements.capture(order(1))
+    bank.outage.end()
+    await desk.settlements.stop()
+    assert list(bank.ledger) == ["a1"]
+
+
+async def test_stopping_while_billing_is_down_keeps_it_for_the_next_start(
+    tmp_path: Path, bank: RecordingBilling
+) -> None:
+    desk = Desk(tmp_path, bank)
+    desk.settlements.start()
+    bank.outage.all("capture")
+    await desk.settlements.capture(order(1))
+    await desk.settlements.stop()
+    assert [payload[:1] for _, payload in open_spool(tmp_path / "spool", 1000)[0].unacknowledged()] == [b"C"]
+
+
+async def test_a_disk_that_fails_is_told_and_does_not_end_delivery(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(type(desk.spool), "retry", lambda _self: broken())
+    desk.bank.outage.all("capture")
+    await desk.settlements.capture(order(1))
+    desk.settlements.start()
+    desk.bank.outage.end()
+    await delivered(desk)
+    assert "the spool's disk fails; no requests are admitted until it works" in desk.log.lines

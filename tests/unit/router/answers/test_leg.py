@@ -1,0 +1,128 @@
+"""What an attempt used: the provider's count where it stands, else an estimate that says so."""
+
+import pytest
+
+from headgate.chat.v1 import finish_reason_pb2
+from headgate.common.v1 import cache_status_pb2, outcome_pb2, usage_pb2
+from headgate.router.v1 import completion_pb2
+from services.router.answers.leg import Leg, total_usage
+from services.router.targets.catalog import Target
+from services.router.targets.provider import Chunk, FailureKind
+from tests.support.router_peers import ACME, ScriptedProvider, counted, ended, said
+
+PROVIDER, ESTIMATED = usage_pb2.USAGE_SOURCE_PROVIDER, usage_pb2.USAGE_SOURCE_ESTIMATED
+TARGET = Target("a", "sim", "simulator", "sim-a", ScriptedProvider([]))
+
+
+def leg(*chunks: Chunk) -> Leg:
+    begun = Leg("c.1", TARGET, start_ns=100, estimated_input_tokens=30)
+    for chunk in chunks:
+        begun.take(chunk, 150)
+    return begun
+
+
+def used(ended_leg: Leg) -> tuple[int, int, int, usage_pb2.UsageSource.ValueType]:
+    usage = ended_leg.usage()
+    return usage.input_tokens, usage.output_tokens, usage.total_tokens, usage.source
+
+
+def test_a_whole_answer_used_what_the_provider_says() -> None:
+    complete = leg(said("a", "b", "c"), ended(usage=(7, 2)))
+    complete.complete(200)
+    assert used(complete) == (7, 2, 9, PROVIDER)
+
+
+def test_a_whole_answer_without_usage_is_estimated_by_its_pieces() -> None:
+    complete = leg(said("a", "b", "c"), ended())
+    complete.complete(200)
+    assert used(complete) == (30, 3, 33, ESTIMATED)
+
+
+def test_a_stopped_answer_that_the_provider_counted_so_far_is_not_estimated() -> None:
+    stopped = leg(said("a", "b", usage=(7, 2)))
+    stopped.stop(outcome_pb2.OUTCOME_CANCELLED, 200)
+    assert used(stopped) == (7, 2, 9, PROVIDER)
+
+
+def test_pieces_after_the_last_count_are_added_and_make_it_an_estimate() -> None:
+    stopped = leg(said("a", "b", usage=(7, 2)), said("c"))
+    stopped.stop(outcome_pb2.OUTCOME_CANCELLED, 200)
+    assert used(stopped) == (7, 3, 10, ESTIMATED)
+
+
+def test_a_count_of_the_input_alone_stays_an_estimate() -> None:
+    stopped = leg(Chunk([], counted(7, 1, whole=False)))
+    stopped.stop(outcome_pb2.OUTCOME_CANCELLED, 200)
+    assert used(stopped) == (7, 1, 8, ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FailureKind.CONNECT,
+        FailureKind.RATE_LIMITED,
+        FailureKind.OVERLOADED,
+        FailureKind.CREDENTIAL,
+        FailureKind.MODEL_NOT_FOUND,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.REJECTED,
+    ],
+)
+def test_a_provider_that_refused_used_nothing(kind: FailureKind) -> None:
+    failed = leg()
+    failed.fail(kind, "no", 200)
+    assert used(failed) == (0, 0, 0, PROVIDER)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.INTERRUPTED, FailureKind.MALFORMED])
+def test_a_provider_that_may_have_begun_is_taken_to_have_read_the_prompt(kind: FailureKind) -> None:
+    failed = leg()
+    failed.fail(kind, "no", 200)
+    assert used(failed) == (30, 0, 30, ESTIMATED)
+
+
+def test_a_failure_after_output_used_what_was_sent() -> None:
+    failed = leg(said("a", "b"))
+    failed.fail(FailureKind.OVERLOADED, "no", 200)
+    assert used(failed) == (30, 2, 32, ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (finish_reason_pb2.FINISH_REASON_STOP, outcome_pb2.OUTCOME_COMPLETE),
+        (finish_reason_pb2.FINISH_REASON_TOOL_CALLS, outcome_pb2.OUTCOME_COMPLETE),
+        (finish_reason_pb2.FINISH_REASON_LENGTH, outcome_pb2.OUTCOME_TRUNCATED),
+        (finish_reason_pb2.FINISH_REASON_CONTENT_FILTER, outcome_pb2.OUTCOME_FILTERED),
+    ],
+)
+def test_the_model_says_how_a_whole_answer_ended(reason: int, outcome: int) -> None:
+    complete = leg(said("a"), ended(reason, usage=(7, 1)))
+    complete.complete(200)
+    assert complete.outcome == outcome
+    assert used(complete) == (7, 1, 8, PROVIDER)
+
+
+def test_the_record_says_who_what_when_and_how() -> None:
+    complete = leg(said("a"), ended(usage=(7, 1)))
+    complete.complete(250)
+    request = completion_pb2.CompletionRequest(model="m", end_user_id="eu", labels={"team": "x"})
+    record = complete.record("c", ACME, request, looked=True)
+    assert (record.attempt_id, record.completion_id, record.caller) == ("c.1", "c", ACME)
+    assert (record.provider, record.model, record.requested_model) == ("simulator", "sim-a", "m")
+    assert (record.end_user_id, dict(record.labels)) == ("eu", {"team": "x"})
+    assert record.cache_status == cache_status_pb2.CACHE_STATUS_MISS
+    assert record.start_time.ToNanoseconds() == 100
+    assert record.end_time.ToNanoseconds() == 250
+    assert record.time_to_first_token.ToNanoseconds() == 50
+
+
+def test_totals_are_estimated_when_any_part_is() -> None:
+    total = total_usage([counted(1, 2), counted(10, 20)])
+    assert (total.input_tokens, total.output_tokens, total.total_tokens, total.source) == (
+        11,
+        22,
+        33,
+        PROVIDER,
+    )
+    assert total_usage([counted(1, 2), counted(1, 2, whole=False)]).source == ESTIMATED
