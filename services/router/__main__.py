@@ -13,6 +13,7 @@ from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.router.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from headgate.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
 from services._runtime.calling.channel import Caller, open_channel
+from services._runtime.calling.guard import Guard
 from services._runtime.calling.pace import Pace
 from services._runtime.configuration.settings import SharedSettings
 from services._runtime.process.apart import apart
@@ -66,7 +67,8 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         telemetry.log.info("usage of an earlier process will be booked", records=adopted)
     settlements = Settlements(spool, bank, spool_root / "refused.jsonl", telemetry.log, metrics.refused.inc)
     settlements.start()
-    telemetry.registry.register(RouterState(lambda: settlements.depth, health))
+    guards = {name: peer.guard for name, peer in peers.items()}
+    telemetry.registry.register(RouterState(lambda: settlements.depth, health, guards))
 
     policy = AdmissionPolicy(
         cache_scope=cache.CacheScope.Value(f"CACHE_SCOPE_{declared.cache_scope.upper()}"),
@@ -135,6 +137,8 @@ def connect_peers(
         return Connection(
             channels,
             Caller(shared.internal_token),
+            Guard(peer, time.monotonic, telemetry.log),
+            settings.peer_timeout_floor_seconds,
             settings.peer_timeout_seconds,
             telemetry.batches.of(peer),
             pace,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,6 +16,8 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2_grpc
 from services._runtime.calling.batching import PacedBatcher
 from services._runtime.calling.channel import MAX_MESSAGE_BYTES, Caller
 from services._runtime.calling.exchange import Exchange
+from services._runtime.calling.guard import Guard
+from services._runtime.calling.timeouts import LearnedTimeout
 from services._runtime.errors import Code, GatewayError, InternalError
 from services._runtime.status import from_status
 from services._runtime.telemetry.propagation import describe
@@ -29,14 +32,20 @@ _TOO_LARGE = {Code.RESOURCE_EXHAUSTED, Code.INVALID_ARGUMENT}
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How a peer is reached. `timeout_seconds` is for one batch, or one call, with its retries."""
+    """How a peer is reached. A batch, or a call, with its retries, is given between `least_seconds` and `most_seconds`."""
 
     channels: Sequence[grpc.aio.Channel]
     caller: Caller
-    timeout_seconds: float
+    guard: Guard
+    least_seconds: float
+    most_seconds: float
     on_departure: OnDeparture
     pace: Callable[[], float]
     max_message_bytes: int = MAX_MESSAGE_BYTES
+
+    def learned_timeout(self) -> LearnedTimeout:
+        """Of one kind of call: each takes its own usual time."""
+        return LearnedTimeout(self.least_seconds, self.most_seconds)
 
 
 class GrpcRateLimit:
@@ -109,10 +118,10 @@ def _exchanging(
 
     Calls that are too large for one message leave in halves, so that none fails for its neighbours' size.
     """
-    caller, timeout_seconds = connection.caller, connection.timeout_seconds
+    caller, timeout = connection.caller, connection.learned_timeout()
     exchange = Exchange(methods, caller.authorization, max_message_bytes=connection.max_message_bytes)
 
-    async def send(calls: list[tuple[str, Any]]) -> Sequence[Any]:
+    async def exchanged(calls: list[tuple[str, Any]], timeout_seconds: float) -> Sequence[Any]:
         request = make_request()
         describe(request.context)
         for kind, call in calls:
@@ -122,17 +131,30 @@ def _exchanging(
         except GatewayError as error:
             if len(calls) == 1 or error.code not in _TOO_LARGE:
                 raise
-            return [*await attempt(calls[: len(calls) // 2]), *await attempt(calls[len(calls) // 2 :])]
+            middle = len(calls) // 2
+            return [
+                result
+                for half in (calls[:middle], calls[middle:])
+                for result in await attempt(half, timeout_seconds)
+            ]
         results = {kind: iter(getattr(response, kind).results) for kind in {kind for kind, _ in calls}}
         return [_unpack(next(results[kind], None)) for kind, _ in calls]
 
-    async def attempt(calls: list[tuple[str, Any]]) -> Sequence[Any]:
+    async def attempt(calls: list[tuple[str, Any]], timeout_seconds: float) -> Sequence[Any]:
         try:
-            return await send(calls)
+            return await exchanged(calls, timeout_seconds)
         except GatewayError as error:
             return [error] * len(calls)
 
+    async def send(calls: list[tuple[str, Any]]) -> Sequence[Any]:
+        return await connection.guard.ask(partial(exchanged, calls), timeout, _is_lost)
+
     return PacedBatcher(send, pace=connection.pace, on_departure=connection.on_departure).submit
+
+
+def _is_lost(results: Sequence[Any]) -> bool:
+    """The peer answered, and to every call that its store does not."""
+    return all(isinstance(result, GatewayError) and result.code is Code.UNAVAILABLE for result in results)
 
 
 def _unpack(result: Any) -> Any:
@@ -142,5 +164,7 @@ def _unpack(result: Any) -> Any:
 
 
 def _single(connection: Connection, method: Any) -> Callable[[Any], Awaitable[Any]]:
-    call, timeout_seconds = connection.caller.call, connection.timeout_seconds
-    return lambda request: call(method, request, timeout_seconds=timeout_seconds)
+    call, timeout = connection.caller.call, connection.learned_timeout()
+    return lambda request: connection.guard.ask(
+        lambda seconds: call(method, request, timeout_seconds=seconds), timeout
+    )

@@ -9,6 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from headgate.common.v1 import outcome_pb2
+from services._runtime.calling.breaker import State as BreakerState
+from services._runtime.calling.guard import Guard
 from services.router.run import Run
 from services.router.targets.health import State, TargetHealth
 
@@ -82,11 +84,17 @@ class RouterMetrics:
 
 
 class RouterState(Collector):
-    """What is read when Prometheus asks: spool depth, and each target's health."""
+    """What is read when Prometheus asks: spool depth, each target's health, and each peer's breaker."""
 
-    def __init__(self, spool_depth: Callable[[], int], health: Mapping[str, TargetHealth]) -> None:
+    def __init__(
+        self,
+        spool_depth: Callable[[], int],
+        health: Mapping[str, TargetHealth],
+        guards: Mapping[str, Guard],
+    ) -> None:
         self._spool_depth = spool_depth
         self._health = health
+        self._guards = guards
 
     def collect(self) -> list[GaugeMetricFamily]:
         depth = GaugeMetricFamily(
@@ -105,4 +113,12 @@ class RouterState(Collector):
             flight.add_metric([target_id], health.in_flight)
             for state in State:
                 states.add_metric([target_id, state], float(health.state is state))
-        return [depth, states, flight]
+        peers = GaugeMetricFamily(
+            "headgate_router_peer_state",
+            "1 for the state that the peer's breaker is in",
+            labels=["peer", "state"],
+        )
+        for peer, guard in self._guards.items():
+            for state_of_peer in BreakerState:
+                peers.add_metric([peer, state_of_peer], float(guard.state is state_of_peer))
+        return [depth, states, flight, peers]

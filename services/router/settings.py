@@ -23,6 +23,11 @@ class RouterSettings(ProcessSettings):
         None, "PEM authority of the peers' certificates; with it they are called over TLS"
     )
     peer_timeout_seconds: float = setting(1.0, "the longest that a call to a peer may take", minimum=0.001)
+    peer_timeout_floor_seconds: float = setting(
+        0.5,
+        "what a call to a peer may take at least; between the two, eight times the 99th percentile of its answers",
+        minimum=0,
+    )
 
     key_fresh_seconds: float = setting(
         5.0, "how long a key's verdict is trusted; a revoked key works that long", minimum=0

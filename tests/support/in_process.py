@@ -202,6 +202,7 @@ async def in_process(
             }
             # One loop does the work of five processes: what is slow here is no peer that is lost.
             quick["HEADGATE_ROUTER_PEER_TIMEOUT_SECONDS"] = "10"
+            quick["HEADGATE_ROUTER_PEER_TIMEOUT_FLOOR_SECONDS"] = "10"
             suite = InProcessSuite(data_dir, simulator, {})
             try:
                 for name in SERVICES:

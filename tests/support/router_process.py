@@ -47,6 +47,7 @@ async def router_process(
         "HEADGATE_ROUTER_LAME_DUCK_SECONDS": "0",
         "HEADGATE_ROUTER_DRAIN_SECONDS": "10",
         "HEADGATE_ROUTER_PEER_TIMEOUT_SECONDS": "10",
+        "HEADGATE_ROUTER_PEER_TIMEOUT_FLOOR_SECONDS": "10",
     }
     with (data_dir / "router.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from services._runtime.calling.channel import MAX_MESSAGE_BYTES
+from services._runtime.calling.timeouts import awake_timeout
 
 RENEWAL_SECONDS = 1.0
 
@@ -54,7 +55,7 @@ class Exchange:
         reading = asyncio.ensure_future(stream.read())
         reading.add_done_callback(_retrieve)
         try:
-            async with asyncio.timeout(timeout):
+            async with awake_timeout(timeout):
                 await self._write(stream, request)
                 answer = await reading
         except TimeoutError:

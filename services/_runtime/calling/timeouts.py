@@ -1,0 +1,62 @@
+"""How long to wait for a peer: as long as it usually takes, times a factor, and never for one's own standstill."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+FACTOR = 8
+_SAMPLES = 256
+_LEARN_EVERY = 32
+_QUANTILE = 0.99
+_LATE_SECONDS = 0.05
+
+
+class LearnedTimeout:
+    """The 99th percentile of the last answers' times, times `FACTOR`, between a floor and a ceiling.
+
+    Until there were `_LEARN_EVERY` answers it is the ceiling. What ran into the time-out counts as an answer that took as
+    long: so a peer that became slow for good is given more time, up to the ceiling.
+    """
+
+    __slots__ = ("_ceiling_seconds", "_floor_seconds", "_since_learnt", "_taken", "seconds")
+
+    def __init__(self, floor_seconds: float, ceiling_seconds: float) -> None:
+        self._floor_seconds = floor_seconds
+        self._ceiling_seconds = ceiling_seconds
+        self._taken: deque[float] = deque(maxlen=_SAMPLES)
+        self._since_learnt = 0
+        self.seconds = ceiling_seconds
+
+    def learn(self, taken_seconds: float) -> None:
+        """An answer took so long."""
+        self._taken.append(taken_seconds)
+        self._since_learnt += 1
+        if self._since_learnt >= _LEARN_EVERY:
+            self._since_learnt = 0
+            usual = sorted(self._taken)[int(_QUANTILE * len(self._taken))]
+            self.seconds = min(self._ceiling_seconds, max(self._floor_seconds, FACTOR * usual))
+
+
+@asynccontextmanager
+async def awake_timeout(seconds: float) -> AsyncIterator[None]:
+    """As `asyncio.timeout`, but for a loop that stood still itself when the time was over.
+
+    What arrived meanwhile is then looked at first, for as long as the loop was late: a stopped process must not take its
+    peers for lost when it goes on.
+
+    :raises TimeoutError: the time is over.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+    async with asyncio.timeout(None) as timeout:
+
+        def end() -> None:
+            late = loop.time() - due
+            timeout.reschedule(loop.time() + (min(late, seconds) if late > _LATE_SECONDS else 0.0))
+
+        timer = loop.call_at(due, end)
+        try:
+            yield
+        finally:
+            timer.cancel()
