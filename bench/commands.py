@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import comparison, footprint, growth, hops, profiling, scaling
+from bench import comparison, footprint, frozen, growth, hops, profiling, scaling
 from bench import report as reports
 from bench.comparison import compare
 from bench.contenders import litellm, portkey
@@ -178,6 +178,21 @@ def internal_hops(rounds: Rounds = 3) -> None:
     report.notes = hops.notes(hops.measure(reports.OUT, rounds, tell))
     show(report, "internal hops")
     console.print(f"[dim]{reports.save(report)}", highlight=False)
+
+
+@app.command("frozen", help=frozen.__doc__)
+def frozen_peers(
+    seconds: Annotated[float, typer.Option(min=2, help="How long each is stopped.")] = frozen.SECONDS,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only these peers and stores.")] = None,
+) -> None:
+    # Without budgets: while billing is lost, a hard one refuses, as it should.
+    shape = Shape("headgate-shared", is_shared=True, budgets=0)
+    with opened(lambda signals: [headgate(signals, shape)]) as lab:
+        report = reports.new_report("frozen")
+        seen = frozen.freeze_each(lab, shape.name, only or frozen.FROZEN, seconds, tell)
+        report.notes, report.problems = frozen.notes(seen), frozen.problems(seen)
+        show(report, "peers and stores that hang")
+        finish(report, lab)
 
 
 @app.command(help=profiling.__doc__)

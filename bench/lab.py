@@ -86,12 +86,15 @@ class Lab:
 
     def send(self, member: Member, window: Window) -> Seen:
         """Load that is not measured."""
-        first = next(self._windows) * _NUMBERS_OF_A_WINDOW
-        asked = with_keys(replace(window, first=first), len(member.running.target.keys))
+        asked = with_keys(replace(window, first=self.new_numbers()), len(member.running.target.keys))
         seen = member.load.run(asked)
         member.sent.requests += seen.requests
         member.sent.cache_hits += seen.cache_hits
         return seen
+
+    def new_numbers(self) -> int:
+        """The first of a window's numbers, none of which was asked before."""
+        return next(self._windows) * _NUMBERS_OF_A_WINDOW
 
     def round(self, name: str, window: Window) -> Round:
         member = self.members[name]
