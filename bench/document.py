@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bench import rounds as figures
 from bench.charts import TITLES, draw, draw_headline
+from bench.frozen import RATE, SECONDS
 from bench.goals import FLOOR_MS, GOALS, PEERS, Judged, judge, row_of
 from bench.report import Report, load, number
 from bench.rounds import BUSY_SHARE, Metric, Row
@@ -40,11 +41,18 @@ are on.
 - Memory is resident memory; per open stream: what 1,000 open streams add, shared among them.
 - Two workers: requests per second over the CPU of the busiest process, because generator and model server share the cores.
 """
+_FROZEN = f"""\
+## Peers and stores that hang
+
+`python -m bench frozen`: {RATE} requests a second, whatever becomes of those before, on Redis and PostgreSQL. Each peer of the
+router and each store is stopped (SIGSTOP) for {SECONDS:g} s and goes on (SIGCONT). The first call waits for its time-out, which opens the
+breaker; then the policy for a lost peer holds at once. `recovered`: from SIGCONT until the router asks all its peers again.
+"""
 
 
 def write(*, even_busy: bool) -> list[str]:
     """Writes the page and its charts, unless there are problems; these are returned."""
-    names = [scenario.name for scenario in SCENARIOS] + [*TITLES, "memory", "workers", "hops"]
+    names = [scenario.name for scenario in SCENARIOS] + [*TITLES, "memory", "workers", "hops", "frozen"]
     reports = {name: report for name in names if (report := load(name)) is not None}
     problems = [f"{name}: {problem}" for name, report in reports.items() for problem in report.problems]
     if not reports or (problems and not even_busy):
@@ -74,6 +82,7 @@ def _page(reports: Mapping[str, Report], charts: Sequence[Path], problems: Seque
         "## How the cost grows",
         "\n".join(f"![{path.stem}](performance/{path.name})" for path in charts),
         *(_notes(title, reports[name]) for title, name in _NOTED if name in reports),
+        *([_frozen(reports["frozen"])] if "frozen" in reports else []),
         *(f"{heading}\n\n{_section(old, heading)}" for heading in WRITTEN),
     ]
     if problems:
@@ -169,6 +178,21 @@ def _line(row: Row, direct: Row | None) -> str:
 def _notes(title: str, report: Report) -> str:
     lines = [title, "", "| | |", "|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {number(value, 2)} |" for name, value in report.notes.items())])
+
+
+def _frozen(report: Report) -> str:
+    """A row for each peer or store, a column for each of its figures."""
+    figures_of: dict[str, dict[str, float]] = {}
+    for name, value in report.notes.items():
+        peer, _, column = name.partition(", ")
+        figures_of.setdefault(peer, {})[column] = value
+    columns = list(next(iter(figures_of.values())))
+    lines = [_FROZEN, f"| | {' | '.join(columns)} |", "|" + "---|" * (len(columns) + 1)]
+    lines += [
+        f"| {peer} | {' | '.join(f'{value:,.1f}' for value in measured.values())} |"
+        for peer, measured in figures_of.items()
+    ]
+    return "\n".join(lines)
 
 
 def _section(page: str, heading: str) -> str:
