@@ -59,17 +59,21 @@ def up(
     from cli.suite.suite import Suite, SuiteOptions
 
     options = SuiteOptions(data_dir, config, simulator, port_offset, free_ports)
-    with StopSignals() as signals, Suite(options, os.environ, signals) as suite:
-        typer.echo("starting ...", err=True)
+
+    def tell(what: str) -> None:
+        typer.echo(what, err=True)
+
+    with StopSignals() as signals, Suite(options, os.environ, signals, tell) as suite:
+        tell("starting ...")
         addresses = suite.start()
         from cli.suite.first_key import ensure_key
 
         ensure_key(suite.installation, addresses)
         _print_addresses(suite, addresses, data_dir)
         _watch(suite, signals, restart_after, logs=logs)
-        typer.echo("\ndraining; once more ends it at once ...", err=True)
+        tell("\ndraining; once more ends it at once ...")
         suite.stop()
-    typer.echo("stopped", err=True)
+    tell("stopped")
 
 
 def _watch(suite: "Suite", signals: "StopSignals", restart_after: float | None, *, logs: bool) -> None:

@@ -32,7 +32,9 @@ def run(environ: Mapping[str, str] = os.environ) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="headgate-demo-") as folder,
         StopSignals(interrupting=True) as signals,
-        Suite(SuiteOptions(Path(folder), free_ports=True), _own_environment(environ), signals) as suite,
+        Suite(
+            SuiteOptions(Path(folder), free_ports=True), _own_environment(environ), signals, out.print
+        ) as suite,
     ):
         out.print(
             "[bold]Headgate[/]: starting four services, each a process of its own, with embedded stores\n"

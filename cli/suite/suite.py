@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from cli.suite.child import Child, ChildPlan
 from cli.suite.signals import StopSignals
 
 _READY_SECONDS = 60.0
+_TELL_AFTER_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _DRAIN_MARGIN_SECONDS = 10.0
 _DEFAULT_DRAIN_SECONDS = 30.0
@@ -43,13 +44,20 @@ class InterruptedStartError(CommandError):
 class Suite:
     """Use as a context: whatever happens inside, no process is left when it is over."""
 
-    def __init__(self, options: SuiteOptions, environ: Mapping[str, str], signals: StopSignals) -> None:
+    def __init__(
+        self,
+        options: SuiteOptions,
+        environ: Mapping[str, str],
+        signals: StopSignals,
+        tell: Callable[[str], None] = lambda _what: None,
+    ) -> None:
         self.installation = Installation(options.data_dir.absolute())
         self.children: dict[str, Child] = {}
         self.exit_codes: dict[str, int] = {}
         self._options = options
         self._environ = plans.inherited(environ)
         self._signals = signals
+        self._tell = tell
         self._config = options.config
         self._listens = ports.choose(environ, offset=options.port_offset, free=options.free_ports)
         self._ending = ExitStack()
@@ -191,14 +199,19 @@ class Suite:
         return self.children[name].address() or ""
 
     def _await_addresses(self) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
+        began, told = time.monotonic(), ""
         while waiting := [child for child in self.children.values() if child.address() is None]:
             self.check()
             if self._signals.count:
                 raise InterruptedStartError
-            if time.monotonic() > deadline:
-                names = ", ".join(child.name for child in waiting)
-                raise CommandError(f"not ready within {_READY_SECONDS:g} s: {names}", f"See {waiting[0].log}")
+            passed = time.monotonic() - began
+            if passed > _READY_SECONDS:
+                raise CommandError(
+                    f"not ready within {_READY_SECONDS:g} s: {_named(waiting)}", f"See {waiting[0].log}"
+                )
+            if passed > _TELL_AFTER_SECONDS and (names := _named(waiting)) != told:
+                self._tell(f"waiting for {names} ...")
+                told = names
             self._signals.pause(_POLL_SECONDS)
 
     def _await_serving(self, addresses: Addresses) -> None:
@@ -229,6 +242,16 @@ class Suite:
     def _drain_seconds(self, group: list[Child]) -> float:
         names = [f"HEADGATE_{child.name.upper()}_DRAIN_SECONDS" for child in group]
         return max(float(self._environ.get(name) or _DEFAULT_DRAIN_SECONDS) for name in names)
+
+
+def _named(waiting: list[Child]) -> str:
+    """Who is waited for, and for whom they wait as far as their logs say so."""
+    return ", ".join(
+        f"{child.name} (which waits for {', '.join(said['peers'])})"
+        if (said := child.logged("waiting for peers"))
+        else child.name
+        for child in waiting
+    )
 
 
 def _ended(child: Child) -> CommandError:

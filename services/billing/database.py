@@ -6,18 +6,24 @@ from contextlib import contextmanager
 
 from services._runtime.configuration.settings import SettingsError, SharedSettings
 from services._runtime.process.apart import apart
+from services._runtime.telemetry.logs import get_logger
 from services.billing.errors import StoreUnavailableError
 from services.billing.settings import PREFIX, BillingSettings
 from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.schema import NewerSchemaError, is_current, migrate
 from services.billing.stores.sql.sqlite import StoreInUseError, open_sqlite
 
+_AGAIN_SECONDS = 0.25
+
 
 async def ready_database(settings: BillingSettings, shared: SharedSettings) -> Database:
-    """:raises SettingsError: it can't be opened, or a later release has migrated it"""
+    """Open, and answering: one that is just starting is waited for.
+
+    :raises SettingsError: it can't be opened, does not answer in time, or a later release has migrated it
+    """
     with _told():
         database = _opened(settings, shared)
-        if await is_current(database):
+        if await _is_current_in_time(database, settings.start_wait_seconds):
             return database
         await database.close()
     # Alembic is needed once in a database's life, and has 11 MB.
@@ -34,11 +40,25 @@ def bring_up(settings: BillingSettings, shared: SharedSettings) -> None:
 
     async def brought_up() -> None:
         database = _opened(settings, shared)
-        await migrate(database)
+        if not await _is_current_in_time(database, settings.start_wait_seconds):
+            await migrate(database)
         await database.close()
 
     with _told():
         asyncio.run(brought_up())
+
+
+async def _is_current_in_time(database: Database, wait_seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + wait_seconds
+    while True:
+        try:
+            return await is_current(database)
+        except StoreUnavailableError as error:
+            if loop.time() >= ends_at:
+                raise
+            get_logger().info("waiting for the database", problem=error.message)
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 @contextmanager

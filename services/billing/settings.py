@@ -21,6 +21,9 @@ class BillingSettings(ProcessSettings):
     metrics_listen: str = setting("127.0.0.1:9467", "host:port of the Prometheus endpoint, or `off`")
     store: Secret | None = setting(None, f"{_STORE_FORMS}; absent: sqlite, billing.db in the data directory")
     store_connections: int = setting(5, "connections to PostgreSQL at most", minimum=1, maximum=100)
+    start_wait_seconds: float = setting(
+        10.0, "how long a start waits for a database that does not answer yet", minimum=0
+    )
     key_pepper: Secret | None = setting(
         None, "what the hashes of API keys are keyed with; absent with SQLite: made at first start"
     )

@@ -6,8 +6,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-
-import grpc
+from typing import Any
 
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.router.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -15,6 +14,7 @@ from headgate.router.v1.router_service_pb2_grpc import add_RouterServiceServicer
 from services._runtime.calling.channel import Caller, open_channel
 from services._runtime.calling.guard import Guard
 from services._runtime.calling.pace import Pace
+from services._runtime.calling.readiness import missing_peers
 from services._runtime.configuration.settings import SharedSettings
 from services._runtime.process.apart import apart
 from services._runtime.process.run import Application, run
@@ -93,7 +93,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         linger_seconds=settings.linger_seconds,
     )
     servicer = RouterServicer(pipeline, catalog, health, settings.write_timeout_seconds)
-    await warm_up(providers, channels)
+    await asyncio.gather(warm_up(providers), await_peers(peers, settings, telemetry.log))
     return Application(
         [
             Service(ROUTER, partial(add_RouterServiceServicer_to_server, servicer)),
@@ -145,22 +145,40 @@ def connect_peers(
             settings.max_message_bytes,
         )
 
+    return {peer: connect(peer, address) for peer, address in peer_addresses(settings).items()}
+
+
+def peer_addresses(settings: RouterSettings) -> dict[str, str]:
     return {
-        "ratelimit": connect("ratelimit", settings.ratelimit_address),
-        "cache": connect("cache", settings.cache_address),
-        "billing": connect("billing", settings.billing_address),
+        "ratelimit": settings.ratelimit_address,
+        "cache": settings.cache_address,
+        "billing": settings.billing_address,
     }
 
 
-async def warm_up(providers: dict[str, Provider], channels: list[grpc.aio.Channel]) -> None:
+async def warm_up(providers: dict[str, Provider]) -> None:
     """Open connections before the first request; those that can't be opened are opened when they are needed."""
-    for channel in channels:
-        channel.get_state(try_to_connect=True)
     try:
         async with asyncio.timeout(1.0):
             await asyncio.gather(*(provider.warm_up() for provider in providers.values()))
     except TimeoutError:
         return
+
+
+async def await_peers(peers: dict[str, Connection], settings: RouterSettings, log: Any) -> None:
+    """A router that serves before it has reached billing would refuse its first callers, for it knows no key yet."""
+    addresses = peer_addresses(settings)
+
+    def named(names: list[str]) -> list[str]:
+        return [f"{name} at {addresses[name]}" for name in names]
+
+    missing = await missing_peers(
+        {name: peer.channels for name, peer in peers.items()},
+        settings.start_wait_seconds,
+        lambda names: log.info("waiting for peers", peers=named(names)),
+    )
+    if missing:
+        log.warning("serves without peers that do not answer", peers=named(missing))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,11 @@ class RouterSettings(ProcessSettings):
     peer_ca_file: Path | None = setting(
         None, "PEM authority of the peers' certificates; with it they are called over TLS"
     )
+    start_wait_seconds: float = setting(
+        10.0,
+        "how long a start waits for its peers; then the router serves without those that are missing",
+        minimum=0,
+    )
     peer_timeout_seconds: float = setting(1.0, "the longest that a call to a peer may take", minimum=0.001)
     peer_timeout_floor_seconds: float = setting(
         0.5,

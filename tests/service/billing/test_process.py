@@ -15,6 +15,7 @@ from headgate.billing.v1 import budget_pb2
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
 from tests.service.billing.calls import RECORD_NANOS, authorize, capture, record
 from tests.service.billing.processes import ROOT, START_SECONDS, Process, environment, running
+from tests.support.postgres_server import PostgresServer
 
 BATCH = 16
 LIFE_COUNT = 3
@@ -142,10 +143,36 @@ def test_migrate_brings_the_schema_up_and_ends(tmp_path: Path, variables: dict[s
 def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path) -> None:
     store = "postgresql://user:hunter2@127.0.0.1:1/billing"
     for arguments in ((), ("migrate",)):
-        refused = run(tmp_path, *arguments, STORE=store, KEY_PEPPER=PEPPER, LISTEN="127.0.0.1:0")
+        refused = run(
+            tmp_path,
+            *arguments,
+            STORE=store,
+            KEY_PEPPER=PEPPER,
+            LISTEN="127.0.0.1:0",
+            START_WAIT_SECONDS="0.1",
+        )
         assert refused.returncode == 2
         assert "HEADGATE_BILLING_STORE" in refused.stderr
+        assert "waiting for the database" in refused.stdout
         assert "hunter2" not in refused.stderr + refused.stdout
+
+
+def test_a_database_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    with PostgresServer.running() as postgres:
+        store = postgres.new_database()
+        postgres.kill()
+        with subprocess.Popen(
+            [sys.executable, "-m", "services.billing", "migrate"],
+            env=environment(tmp_path, STORE=store, KEY_PEPPER=PEPPER, START_WAIT_SECONDS="90"),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as migrating:
+            assert migrating.stdout is not None
+            assert any("waiting for the database" in line for line in migrating.stdout)
+            postgres.start()
+            migrating.communicate(timeout=START_SECONDS)
+            assert migrating.returncode == 0
 
 
 def test_several_workers_share_a_postgresql(tmp_path: Path, postgres_url: str) -> None:
