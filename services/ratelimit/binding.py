@@ -8,7 +8,7 @@ counts each organisation's apart. A limit that names no organisation in any of t
 have the tag `{*}`, and deciding it together with an organisation's own limits needs a store that sees both.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from services.ratelimit.bucket import Bucket, Kind, Shape, shape_of
@@ -78,14 +78,16 @@ class LimitTable:
             )
         return bound
 
-    def bind_any_model(self, caller: Caller, labels: Mapping[str, str]) -> tuple[Bucket, ...]:
-        """The buckets of the limits that bind whatever the model."""
-        return tuple(
-            compiled.bucket(caller, "")
+    def bind_models(
+        self, caller: Caller, models: Sequence[str], labels: Mapping[str, str]
+    ) -> list[tuple[str, Bucket]]:
+        """The buckets of requests for `models`, ordered by limit id; without a model where all models share one."""
+        return [
+            (model, compiled.bucket(caller, model))
             for compiled in self._compiled
-            if Dimension.MODEL not in compiled.limit.per
-            and compiled.limit.selector.matches(caller, "", labels)
-        )
+            for model in (models if compiled.limit.tells_models_apart else ("",))
+            if compiled.limit.selector.matches(caller, model, labels)
+        ]
 
     def may_bind(self, caller: Caller) -> bool:
         """False when no request of the caller is bound by any limit."""

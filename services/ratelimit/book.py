@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from services._runtime.errors import FieldViolation
@@ -76,12 +76,14 @@ class LimitBook:
             raise LimitNotFoundError(f"there is no limit {limit_id}")
         return found
 
-    async def page(self, size: int, token: str) -> tuple[tuple[Limit, ...], str]:
-        """At most `size` limits (0: 100) after those of the page that gave `token`, and the next page's token."""
+    async def page(
+        self, size: int, token: str, wanted: Callable[[Limit], bool] = lambda _: True
+    ) -> tuple[tuple[Limit, ...], str]:
+        """At most `size` (0: 100) limits that are wanted after those of the page that gave `token`, and the next page's token."""
         after = _read_token(token) if token else ""
         await self.refresh()
         size = size or _PAGE_SIZE
-        rest = [limit for limit in self.table.limits if limit.limit_id > after]
+        rest = [limit for limit in self.table.limits if limit.limit_id > after and wanted(limit)]
         page = tuple(rest[:size])
         return page, _write_token(page[-1].limit_id) if len(rest) > size else ""
 

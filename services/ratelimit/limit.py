@@ -116,7 +116,11 @@ class Selector:
 
     def may_match(self, caller: Caller) -> bool:
         """True when some request of the caller could match."""
-        return self.matches(caller, self.model, self.labels)
+        return self.may_match_labelled(caller, self.labels)
+
+    def may_match_labelled(self, caller: Caller, labels: Mapping[str, str]) -> bool:
+        """True when some request of the caller with these labels could match."""
+        return self.matches(caller, self.model, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,11 @@ class Limit:
     source: Source = Source.API
     etag: str = ""
     generation: int = 0
+
+    @property
+    def tells_models_apart(self) -> bool:
+        """It binds one model only, or has a bucket for each."""
+        return bool(self.selector.model) or Dimension.MODEL in self.per
 
     @property
     def capacity(self) -> int:

@@ -102,13 +102,16 @@ class Limiter:
                 f"reservation {reservation_id} is unknown, resolved, or has expired"
             )
 
-    async def peek(self, caller: Caller, model: str, labels: Mapping[str, str]) -> tuple[Standing, ...]:
-        table = self._book.table
-        buckets = table.bind(caller, model, labels) if model else table.bind_any_model(caller, labels)
-        if not buckets:
-            return ()
+    async def peek(
+        self, caller: Caller, models: Sequence[str], labels: Mapping[str, str]
+    ) -> list[tuple[str, Standing]]:
+        """How the limits of requests for `models` stand; the model is empty where all models are counted together."""
+        bound = self._book.table.bind_models(caller, models, labels)
+        if not bound:
+            return []
         with self._metrics.store_errors():
-            return await self._store.peek(buckets)
+            standings = await self._store.peek([bucket for _, bucket in bound])
+        return [(model, standing) for (model, _), standing in zip(bound, standings, strict=True)]
 
     async def _decide(
         self, resolutions: Sequence[Resolution], reservations: Sequence[Reservation]

@@ -19,6 +19,7 @@ from services.ratelimit.translation import (
     add_standings,
     from_limit,
     to_caller,
+    to_choice,
     to_limit,
     to_request,
     to_settlement,
@@ -84,10 +85,12 @@ class RateLimitServicer(RateLimitServiceServicer):
         return pb.RenewResponse(expire_time=Timestamp(seconds=seconds, nanos=nanos))
 
     async def Peek(self, request: pb.PeekRequest, context: Any) -> pb.PeekResponse:
-        caller = to_caller(request.caller)
-        standings = await self._limiter.peek(caller, request.model, request.labels)
+        models = sorted({model for model in (request.model, *request.models) if model})
+        peeked = await self._limiter.peek(to_caller(request.caller), models, request.labels)
         response = pb.PeekResponse()
-        add_standings(standings, response.statuses)
+        add_standings([standing for _, standing in peeked], response.statuses)
+        for status, (model, _) in zip(response.statuses, peeked, strict=True):
+            status.model = model
         return response
 
     async def SetLimit(self, request: pb.SetLimitRequest, context: Any) -> pb.SetLimitResponse:
@@ -98,7 +101,7 @@ class RateLimitServicer(RateLimitServiceServicer):
         return pb.GetLimitResponse(limit=from_limit(await self._book.get(request.limit_id)))
 
     async def ListLimits(self, request: pb.ListLimitsRequest, context: Any) -> pb.ListLimitsResponse:
-        limits, token = await self._book.page(request.page_size, request.page_token)
+        limits, token = await self._book.page(request.page_size, request.page_token, to_choice(request))
         return pb.ListLimitsResponse(limits=map(from_limit, limits), next_page_token=token)
 
     async def DeleteLimit(self, request: pb.DeleteLimitRequest, context: Any) -> pb.DeleteLimitResponse:

@@ -59,6 +59,14 @@ def to_settlement(message: pb.SettleRequest) -> Ended:
     return to_caller(message.caller), message.reservation_id, to_amounts(message.amounts)
 
 
+def to_choice(message: pb.ListLimitsRequest) -> Callable[[Limit], bool]:
+    """Which limits a listing shall have."""
+    if not message.HasField("caller"):
+        return lambda _: True
+    caller, labels = to_caller(message.caller), message.labels
+    return lambda limit: limit.selector.may_match_labelled(caller, labels)
+
+
 def to_us(duration: Duration) -> int:
     # What lies between two microseconds counts as the later one: no interval is shortened.
     return duration.seconds * 1_000_000 - (-duration.nanos // 1000)

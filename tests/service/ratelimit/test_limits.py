@@ -1,8 +1,11 @@
 """SetLimit, GetLimit, ListLimits and DeleteLimit, over gRPC."""
 
+from typing import Any
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from headgate.common.v1.caller_pb2 import Caller
 from headgate.common.v1.source_pb2 import RESOURCE_SOURCE_API, RESOURCE_SOURCE_FILE
 from headgate.ratelimit.v1 import limit_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
@@ -173,3 +176,47 @@ def test_a_bad_limit_is_refused_by_its_field(
     error = refusal(stub.SetLimit, pb.SetLimitRequest(limit=limit))
     assert error.code is Code.INVALID_ARGUMENT
     assert fields(error) == [field]
+
+
+def listed(stub: RateLimitServiceStub, **fields: Any) -> list[str]:
+    return [
+        limit.limit_id for limit in stub.ListLimits(pb.ListLimitsRequest(page_size=1000, **fields)).limits
+    ]
+
+
+def test_for_a_caller_only_limits_are_listed_that_can_bind_it(stub: RateLimitServiceStub) -> None:
+    selectors = {
+        "ann": limit_pb2.Selector(organization_id="whose", user_id="ann"),
+        "bob": limit_pb2.Selector(organization_id="whose", user_id="bob"),
+        "large": limit_pb2.Selector(organization_id="whose", model="large"),
+        "red": limit_pb2.Selector(organization_id="whose", labels={"team": "red"}),
+        "whole": limit_pb2.Selector(organization_id="whose"),
+        "others": limit_pb2.Selector(organization_id="whose-else"),
+    }
+    for name, selector in selectors.items():
+        limit = hourly(f"whose/{name}", "", 5)
+        limit.selector.CopyFrom(selector)
+        put(stub, limit)
+    ann = Caller(organization_id="whose", user_id="ann")
+    assert listed(stub, caller=ann) == ["whose/ann", "whose/large", "whose/whole"]
+    assert listed(stub, caller=ann, labels={"team": "red", "env": "test"}) == [
+        "whose/ann",
+        "whose/large",
+        "whose/red",
+        "whose/whole",
+    ]
+    first = stub.ListLimits(pb.ListLimitsRequest(page_size=2, caller=ann))
+    second = stub.ListLimits(pb.ListLimitsRequest(page_size=2, caller=ann, page_token=first.next_page_token))
+    assert [limit.limit_id for limit in (*first.limits, *second.limits)] == listed(stub, caller=ann)
+    assert second.next_page_token == ""
+
+
+def test_a_peek_at_several_models_shows_each_bucket_once_with_its_model(stub: RateLimitServiceStub) -> None:
+    put(stub, hourly("models/all", "models", 9))
+    put(stub, hourly("models/each", "models", 5, per=[limit_pb2.DIMENSION_MODEL]))
+    stub.Reserve(reserve("a", "models", requests=3, model="small"))
+    request = pb.PeekRequest(caller=caller("models"), model="small", models=["large", "small"])
+    shown = [(each.limit_id, each.model, each.remaining) for each in stub.Peek(request).statuses]
+    assert shown == [("models/all", "", 6), ("models/each", "large", 5), ("models/each", "small", 2)]
+    (status, _) = stub.Reserve(reserve("b", "models", requests=1, model="small")).statuses
+    assert status.model == ""

@@ -99,14 +99,26 @@ def test_changed_amounts_keep_the_bucket_and_another_window_is_another() -> None
     assert key(ALICE, "", minute) != key(ALICE, "", hour)
 
 
+OF_MODELS = LimitTable(
+    [limit("any"), limit("per-model", per=[Dimension.MODEL]), limit("small", Selector(model="small"))]
+)
+
+
 def test_without_a_model_only_limits_bind_that_bind_whatever_the_model() -> None:
-    limits = [
-        limit("any"),
-        limit("per-model", per=[Dimension.MODEL]),
-        limit("small", Selector(model="small")),
+    assert [bucket.limit_id for _, bucket in OF_MODELS.bind_models(ALICE, [], {})] == ["any"]
+
+
+def test_for_several_models_each_bucket_comes_once_and_names_the_model_that_is_counted_apart() -> None:
+    bound = OF_MODELS.bind_models(ALICE, ["large", "small"], {})
+    assert [(model, bucket.limit_id) for model, bucket in bound] == [
+        ("", "any"),
+        ("large", "per-model"),
+        ("small", "per-model"),
+        ("small", "small"),
     ]
-    table = LimitTable(limits)
-    assert [bucket.limit_id for bucket in table.bind_any_model(ALICE, {})] == ["any"]
+    of_each = {bucket for model in ("large", "small") for bucket in OF_MODELS.bind(ALICE, model, {})}
+    assert {bucket for _, bucket in bound} == of_each
+    assert len(bound) == len(of_each)
 
 
 def test_a_caller_whom_no_limit_can_bind_is_known() -> None:
