@@ -7,6 +7,7 @@ from typing import Any
 
 from headgate.billing.v1 import account_service_pb2 as pb
 from headgate.billing.v1.account_service_pb2_grpc import AccountServiceServicer
+from services.billing.errors import UnknownResourceError
 from services.billing.keys import Token, hash_secret, parse_token, recognise
 from services.billing.paging import page_size, read_token, write_token
 from services.billing.resource_messages import (
@@ -68,6 +69,12 @@ class AccountServicer(AccountServiceServicer):
         if len(found) > size:
             token = write_token(question, (page[-1].create_ns, page[-1].key_id))
         return pb.ListKeysResponse(keys=map(key_message, page), next_page_token=token)
+
+    async def GetKey(self, request: pb.GetKeyRequest, context: Any) -> pb.GetKeyResponse:
+        stored = await self._accounts.stored_key(request.key_id)
+        if stored is None:
+            raise UnknownResourceError(f"no key {request.key_id}")
+        return pb.GetKeyResponse(key=key_message(stored.key))
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Any) -> pb.RevokeKeyResponse:
         key = await self._accounts.revoke_key(request.key_id, self._now_ns())

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from headgate.billing.v1 import account_service_pb2 as accounts_pb
+from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1 import budget_pb2, price_pb2
 from headgate.common.v1 import caller_pb2
 from services._runtime.errors import FieldViolation, InvalidFieldError
@@ -10,6 +11,7 @@ from services.billing.accounts import Account, Key, ResolvedKey
 from services.billing.budgets import Budget, BudgetStatus, Period
 from services.billing.catalog import content_hash
 from services.billing.pricing import Price, Source, Tier
+from services.billing.usage import Caller
 from services.billing.usage_messages import invalid, text, time_ns, timestamp
 
 
@@ -140,6 +142,18 @@ def read_budget(message: budget_pb2.Budget) -> Budget:
         soft=message.soft,
         alert_percents=tuple(message.alert_percents),
         etag=text(message.etag, "budget.etag"),
+    )
+
+
+def read_payer(message: pb.ListBudgetsRequest) -> Caller | None:
+    """Whom the budgets that are asked for must bind; None: anybody."""
+    if not message.HasField("caller"):
+        return None
+    caller = message.caller
+    return Caller(
+        text(caller.organization_id, "caller.organization_id"),
+        text(caller.user_id, "caller.user_id"),
+        text(caller.key_id, "caller.key_id"),
     )
 
 

@@ -24,7 +24,13 @@ from services.billing.posting_messages import (
     write_record_results,
 )
 from services.billing.prices import place
-from services.billing.resource_messages import budget_message, price_message, read_budget, read_price
+from services.billing.resource_messages import (
+    budget_message,
+    price_message,
+    read_budget,
+    read_payer,
+    read_price,
+)
 from services.billing.store import BudgetStore, LedgerStore, PriceStore
 from services.billing.usage import Dimension, EntryPosition, UsageQuery
 from services.billing.usage_messages import entry_message, read_filter, read_record, sum_message
@@ -145,9 +151,10 @@ class BillingServicer(BillingServiceServicer):
         return pb.GetBudgetResponse(budget=budget_message(await self._budgets.budget(request.budget_id)))
 
     async def ListBudgets(self, request: pb.ListBudgetsRequest, context: Any) -> pb.ListBudgetsResponse:
-        question, size = ("ListBudgets", request.organization_id), page_size(request.page_size)
+        caller, size = read_payer(request), page_size(request.page_size)
+        question = ("ListBudgets", request.organization_id, caller)
         after = read_token(question, request.page_token, str) or ""
-        found = await self._budgets.budgets(request.organization_id, after, size + 1)
+        found = await self._budgets.budgets(request.organization_id, after, size + 1, caller)
         token = write_token(question, found[size - 1].budget.budget_id) if len(found) > size else ""
         return pb.ListBudgetsResponse(budgets=map(budget_message, found[:size]), next_page_token=token)
 

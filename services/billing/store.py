@@ -14,7 +14,7 @@ from services.billing.accounts import Account, Key, StoredKey
 from services.billing.books import HoldState, Operation, Result
 from services.billing.budgets import Budget, BudgetStatus
 from services.billing.pricing import Price
-from services.billing.usage import Entry, EntryPosition, UsageFilter, UsageQuery, UsageSum
+from services.billing.usage import Caller, Entry, EntryPosition, UsageFilter, UsageQuery, UsageSum
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,10 @@ class BudgetStore(Protocol):
         """:raises UnknownResourceError: there is none."""
         ...
 
-    async def budgets(self, organization_id: str, after: str, limit: int) -> Sequence[BudgetStatus]:
-        """By id, of one organisation or (empty) of all, those whose id is above `after`."""
+    async def budgets(
+        self, organization_id: str, after: str, limit: int, payer: Caller | None = None
+    ) -> Sequence[BudgetStatus]:
+        """By id, of one organisation or (empty) of all, those whose id is above `after`; with a payer, those that bind it."""
         ...
 
 

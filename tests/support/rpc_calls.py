@@ -166,6 +166,7 @@ _ACCOUNTS = _of(
         keep={"token": "token", "key_id": "key.keyId"},
     ),
     Call("ListKeys", {"organization_id": "$unique"}),
+    Call("GetKey", {"key_id": "$key_id"}),
     Call("ResolveKey", {"token": "$token"}),
     Call("RevokeKey", {"key_id": "$key_id"}),
 )

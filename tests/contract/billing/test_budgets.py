@@ -6,8 +6,8 @@ from services.billing.books import Capture
 from services.billing.budgets import Budget, BudgetStatus, Period
 from services.billing.errors import EtagMismatchError, ReadOnlyResourceError, UnknownResourceError
 from services.billing.pricing import Source
-from services.billing.usage import NS_PER_DAY
-from tests.contract.billing.stores import BOB, DAY, NOON, OpenDatabase, Stores, hold, opened, used
+from services.billing.usage import NS_PER_DAY, Caller
+from tests.contract.billing.stores import ALICE, BOB, DAY, NOON, OpenDatabase, Stores, hold, opened, used
 
 MONTH_END = (NOON // NS_PER_DAY + 8) * NS_PER_DAY
 
@@ -97,6 +97,28 @@ async def test_budgets_are_listed_by_id_and_by_organisation(stores: Stores) -> N
     assert await listed("", "", 2) == ["a", "b"]
     assert await listed("", "b", 2) == ["c"]
     assert await listed("acme", "", 5) == ["a", "c"]
+
+
+async def test_of_a_payer_the_budgets_are_listed_that_bind_it(stores: Stores) -> None:
+    for budget in (
+        Budget("whole", "acme", 1, Period.TOTAL),
+        Budget("alice", "acme", 1, Period.TOTAL, user_id="alice"),
+        Budget("key-a", "acme", 1, Period.TOTAL, key_id="key-a", soft=True),
+        Budget("alice-b", "acme", 1, Period.TOTAL, user_id="alice", key_id="key-b"),
+        Budget("bob", "acme", 1, Period.TOTAL, user_id="bob"),
+        Budget("other", "other", 1, Period.TOTAL),
+    ):
+        await stores.budgets.put_budget(budget)
+
+    async def listed(organization: str, payer: Caller, after: str = "", limit: int = 9) -> list[str]:
+        found = await stores.budgets.budgets(organization, after, limit, payer)
+        return [status.budget.budget_id for status in found]
+
+    assert await listed("", ALICE) == ["alice", "key-a", "whole"]
+    assert await listed("acme", ALICE, "alice", 1) == ["key-a"]
+    assert await listed("", BOB) == ["bob", "whole"]
+    assert await listed("", Caller("acme")) == ["whole"]
+    assert await listed("other", ALICE) == []
 
 
 async def test_what_was_counted_survives_a_restart(open_database: OpenDatabase) -> None:

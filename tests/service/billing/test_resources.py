@@ -12,6 +12,7 @@ from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1 import budget_pb2, price_pb2
 from headgate.billing.v1.account_service_pb2_grpc import AccountServiceStub
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
+from headgate.common.v1.caller_pb2 import Caller
 from headgate.common.v1.source_pb2 import (
     RESOURCE_SOURCE_API,
     RESOURCE_SOURCE_BUILTIN,
@@ -76,6 +77,13 @@ def test_an_unknown_key_and_a_wrong_secret_are_not_told_apart(
     )
 
 
+def test_a_key_is_read_by_its_id_without_its_secret(accounts: AccountServiceStub) -> None:
+    created = create_key(accounts, "read")
+    read = accounts.GetKey(accounts_pb.GetKeyRequest(key_id=created.key.key_id))
+    assert read.key == created.key
+    assert created.token.rsplit("_", 1)[1] not in str(read)
+
+
 def test_a_revoked_key_says_so_only_to_who_has_its_secret(accounts: AccountServiceStub) -> None:
     created = create_key(accounts, "revoked")
     accounts.RevokeKey(accounts_pb.RevokeKeyRequest(key_id=created.key.key_id))
@@ -128,11 +136,39 @@ def test_what_does_not_exist_is_not_found(
     for call, request in (
         (accounts.GetAccount, accounts_pb.GetAccountRequest(organization_id="nowhere")),
         (accounts.CreateAccount, accounts_pb.CreateAccountRequest(account=orphan)),
+        (accounts.GetKey, accounts_pb.GetKeyRequest(key_id="nobody")),
         (accounts.RevokeKey, accounts_pb.RevokeKeyRequest(key_id="nobody")),
         (grpc_stub.GetBudget, pb.GetBudgetRequest(budget_id="nothing")),
         (grpc_stub.DeleteBudget, pb.DeleteBudgetRequest(budget_id="nothing")),
     ):
         assert refusal(call, request).reason == "NOT_FOUND"
+
+
+def test_the_budgets_that_bind_a_caller_are_listed_in_pages(grpc_stub: BillingServiceStub) -> None:
+    for budget_id, fields in (
+        ("payer/all", {}),
+        ("payer/ann", {"user_id": "ann"}),
+        ("payer/bob", {"user_id": "bob"}),
+        ("payer/key", {"key_id": "k1"}),
+    ):
+        budget = budget_pb2.Budget(
+            budget_id=budget_id,
+            organization_id="payer",
+            limit_nanos=1,
+            period=budget_pb2.BUDGET_PERIOD_DAY,
+            soft=True,
+            **fields,  # type: ignore[arg-type]
+        )
+        grpc_stub.SetBudget(pb.SetBudgetRequest(budget=budget))
+    ann = Caller(organization_id="payer", user_id="ann", key_id="k1")
+    asked = pb.ListBudgetsRequest(caller=ann, page_size=2)
+    first = grpc_stub.ListBudgets(asked)
+    asked.page_token = first.next_page_token
+    second = grpc_stub.ListBudgets(asked)
+    ids = [budget.budget_id for page in (first, second) for budget in page.budgets]
+    assert (ids, second.next_page_token) == (["payer/all", "payer/ann", "payer/key"], "")
+    asked.caller.user_id = "bob"
+    assert refusal(grpc_stub.ListBudgets, asked).reason == "INVALID_PAGE_TOKEN"
 
 
 def test_a_price_is_set_listed_and_applied(grpc_stub: BillingServiceStub) -> None:

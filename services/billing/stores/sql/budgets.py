@@ -14,7 +14,7 @@ from services.billing.stores.sql import rows
 from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.definitions import Definitions
 from services.billing.stores.sql.tables import budget_spending, budgets, holds, ledger
-from services.billing.usage import NS_PER_DAY
+from services.billing.usage import NS_PER_DAY, Caller
 
 
 class SqlBudgets:
@@ -55,10 +55,14 @@ class SqlBudgets:
     async def budget(self, budget_id: str) -> BudgetStatus:
         return await self._database.read(lambda connection: _one(connection, budget_id, self._day()))
 
-    async def budgets(self, organization_id: str, after: str, limit: int) -> Sequence[BudgetStatus]:
+    async def budgets(
+        self, organization_id: str, after: str, limit: int, payer: Caller | None = None
+    ) -> Sequence[BudgetStatus]:
         conditions = [budgets.c.budget_id > after]
         if organization_id:
             conditions.append(budgets.c.organization_id == organization_id)
+        if payer is not None:
+            conditions += _binding(payer)
         return await self._database.read(
             lambda connection: _statuses(connection, self._day(), conditions, limit)
         )
@@ -101,6 +105,14 @@ def _binds(budget: Budget, table: Table) -> list[ColumnElement[bool]]:
     if budget.key_id:
         conditions.append(table.c.key_id == budget.key_id)
     return conditions
+
+
+def _binding(payer: Caller) -> list[ColumnElement[bool]]:
+    return [
+        budgets.c.organization_id == payer.organization_id,
+        budgets.c.user_id.in_({"", payer.user_id}),
+        budgets.c.key_id.in_({"", payer.key_id}),
+    ]
 
 
 def _held(budget: Budget) -> Any:

@@ -62,6 +62,11 @@ class AccountServiceStub:
                 request_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.GetKey = channel.unary_unary(
+                '/headgate.billing.v1.AccountService/GetKey',
+                request_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyRequest.SerializeToString,
+                response_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/headgate.billing.v1.AccountService/RevokeKey',
                 request_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.RevokeKeyRequest.SerializeToString,
@@ -116,6 +121,13 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetKey(self, request, context):
+        """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeKey(self, request, context):
         """Ends a key for ever. Idempotent. Routers learn of it within their key cache's lifetime. NOT_FOUND `NOT_FOUND`.
         """
@@ -157,6 +169,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.ListKeysRequest.FromString,
                     response_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'GetKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKey,
+                    request_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyRequest.FromString,
+                    response_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyResponse.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
@@ -307,6 +324,33 @@ class AccountService:
             '/headgate.billing.v1.AccountService/ListKeys',
             headgate_dot_billing_dot_v1_dot_account__service__pb2.ListKeysRequest.SerializeToString,
             headgate_dot_billing_dot_v1_dot_account__service__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.billing.v1.AccountService/GetKey',
+            headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyRequest.SerializeToString,
+            headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

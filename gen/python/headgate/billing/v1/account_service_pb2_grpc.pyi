@@ -48,6 +48,8 @@ class AccountServiceStub:
     """Creates an API key. Its secret is in this answer and nowhere else: only a keyed hash is kept. NOT_FOUND `NOT_FOUND`: the account."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListKeysRequest, _account_service_pb2.ListKeysResponse]
     """Reads keys, without secrets, ordered by time of creation. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
+    GetKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetKeyRequest, _account_service_pb2.GetKeyResponse]
+    """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.RevokeKeyRequest, _account_service_pb2.RevokeKeyResponse]
     """Ends a key for ever. Idempotent. Routers learn of it within their key cache's lifetime. NOT_FOUND `NOT_FOUND`."""
     ResolveKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ResolveKeyRequest, _account_service_pb2.ResolveKeyResponse]
@@ -73,6 +75,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Creates an API key. Its secret is in this answer and nowhere else: only a keyed hash is kept. NOT_FOUND `NOT_FOUND`: the account."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListKeysRequest, _account_service_pb2.ListKeysResponse]  # type: ignore[assignment]
     """Reads keys, without secrets, ordered by time of creation. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
+    GetKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetKeyRequest, _account_service_pb2.GetKeyResponse]  # type: ignore[assignment]
+    """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RevokeKeyRequest, _account_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Ends a key for ever. Idempotent. Routers learn of it within their key cache's lifetime. NOT_FOUND `NOT_FOUND`."""
     ResolveKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ResolveKeyRequest, _account_service_pb2.ResolveKeyResponse]  # type: ignore[assignment]
@@ -125,6 +129,14 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListKeysResponse, _abc.Awaitable[_account_service_pb2.ListKeysResponse]]:
         """Reads keys, without secrets, ordered by time of creation. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
+
+    @_abc_1.abstractmethod
+    def GetKey(
+        self,
+        request: _account_service_pb2.GetKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetKeyResponse, _abc.Awaitable[_account_service_pb2.GetKeyResponse]]:
+        """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def RevokeKey(
