@@ -22,11 +22,13 @@ from services._runtime.rpc.server import Service
 from services._runtime.telemetry.telemetry import Telemetry
 from services.router.accounts.authentication import KeyAuthentication
 from services.router.accounts.limit_settlement import LimitSettlements
+from services.router.accounts.mine import Mine
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import open_spool
 from services.router.admission import Admission, AdmissionPolicy
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
+from services.router.grpc_records import GrpcRecords
 from services.router.metrics import RouterMetrics, RouterState
 from services.router.pipeline import Pipeline
 from services.router.providers import registry
@@ -92,7 +94,8 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         new_id=lambda: f"cmpl_{os.urandom(12).hex()}",
         linger_seconds=settings.linger_seconds,
     )
-    servicer = RouterServicer(pipeline, catalog, health, settings.write_timeout_seconds)
+    mine = Mine(GrpcRecords(peers["billing"], peers["ratelimit"]), catalog.models, clock.epoch_ns)
+    servicer = RouterServicer(pipeline, catalog, health, mine, settings.write_timeout_seconds)
     await asyncio.gather(warm_up(providers), await_peers(peers, settings, telemetry.log))
     return Application(
         [

@@ -9,15 +9,18 @@ from typing import Any, NoReturn
 from google.protobuf import timestamp_pb2
 
 from headgate.common.v1 import outcome_pb2
+from headgate.common.v1.caller_pb2 import Caller
 from headgate.router.v1 import (
     completion_pb2,
     job_service_pb2_grpc,
+    mine_pb2,
     router_service_pb2,
     router_service_pb2_grpc,
 )
 from services._runtime import context as request_context
 from services._runtime.errors import FieldViolation
 from services._runtime.process.watchdog import Watchdog
+from services.router.accounts.mine import Mine
 from services.router.admission import limit_headers
 from services.router.answers.collect import collect
 from services.router.errors import ModelNotFoundError, NotImplementedYetError, SlowClientError
@@ -50,11 +53,13 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         pipeline: Pipeline,
         catalog: Catalog,
         health: Mapping[str, TargetHealth],
+        mine: Mine,
         write_timeout_seconds: float,
     ) -> None:
         self._pipeline = pipeline
         self._catalog = catalog
         self._health = health
+        self._mine = mine
         self._write_timeout_seconds = write_timeout_seconds
 
     async def Complete(  # noqa: N802
@@ -145,6 +150,26 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         ]
         return router_service_pb2.ListTargetsResponse(targets=targets)
 
+    async def GetMyself(  # noqa: N802
+        self, _request: mine_pb2.GetMyselfRequest, _context: Any
+    ) -> mine_pb2.GetMyselfResponse:
+        return await self._mine.myself(_caller())
+
+    async def GetMyUsage(  # noqa: N802
+        self, request: mine_pb2.GetMyUsageRequest, _context: Any
+    ) -> mine_pb2.GetMyUsageResponse:
+        return await self._mine.usage(_caller(), request)
+
+    async def ListMyLimits(  # noqa: N802
+        self, request: mine_pb2.ListMyLimitsRequest, _context: Any
+    ) -> mine_pb2.ListMyLimitsResponse:
+        return await self._mine.limits(_caller(), request)
+
+    async def ListMyBudgets(  # noqa: N802
+        self, request: mine_pb2.ListMyBudgetsRequest, _context: Any
+    ) -> mine_pb2.ListMyBudgetsResponse:
+        return await self._mine.budgets(_caller(), request)
+
 
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     """headgate.router.v1.JobService: in the contract, not in this version."""
@@ -167,6 +192,11 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 
 def _not_implemented(rpc: str) -> NotImplementedYetError:
     return NotImplementedYetError(f"{rpc} is in the contract, and not in this version")
+
+
+def _caller() -> Caller:
+    caller: Caller = request_context.current().principal.caller
+    return caller
 
 
 def _why() -> outcome_pb2.Outcome.ValueType:

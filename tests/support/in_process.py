@@ -130,13 +130,16 @@ class InProcessSuite:
         self.accounts = account_service_pb2_grpc.AccountServiceStub(self.channel("billing"))
         self.metadata, self.caller = await self.new_key("acme")
 
-    async def new_key(self, organization_id: str) -> tuple[tuple[tuple[str, str], ...], caller_pb2.Caller]:
-        """A new organisation's key as metadata, and whose it is."""
-        account = account_service_pb2.Account(organization_id=organization_id)
-        await self.accounts.CreateAccount(account_service_pb2.CreateAccountRequest(account=account))
-        key = account_service_pb2.Key(organization_id=organization_id)
+    async def new_key(
+        self, organization_id: str, user_id: str = "", **fields: Any
+    ) -> tuple[tuple[tuple[str, str], ...], caller_pb2.Caller]:
+        """A key as metadata, and whose it is: an organisation's or a user's, who need not exist before."""
+        for user in dict.fromkeys(("", user_id)):
+            account = account_service_pb2.Account(organization_id=organization_id, user_id=user)
+            await self.accounts.CreateAccount(account_service_pb2.CreateAccountRequest(account=account))
+        key = account_service_pb2.Key(organization_id=organization_id, user_id=user_id, **fields)
         made = await self.accounts.CreateKey(account_service_pb2.CreateKeyRequest(key=key))
-        caller = caller_pb2.Caller(organization_id=organization_id, key_id=made.key.key_id)
+        caller = caller_pb2.Caller(organization_id=organization_id, user_id=user_id, key_id=made.key.key_id)
         return (("authorization", f"Bearer {made.token}"),), caller
 
     async def entries(self, organization_id: str = "acme") -> list[usage_pb2.LedgerEntry]:

@@ -43,6 +43,10 @@ _ROUTER = _of(
     Call("StreamComplete", _ASK),
     Call("ResumeCompletion", {"completion_id": "cmpl_1", "after_sequence": 1}),
     Call("Embed", {"model": "fast", "texts": ["Hello"]}),
+    Call("GetMyself"),
+    Call("GetMyUsage", {"scope": "SCOPE_USER", "group_by": ["USAGE_DIMENSION_DAY", "USAGE_DIMENSION_MODEL"]}),
+    Call("ListMyLimits", {"model": "fast", "labels": {"team": "red"}}),
+    Call("ListMyBudgets", {"page_size": 10}),
 )
 _JOBS = _of(
     "headgate.router.v1.JobService",

@@ -30,9 +30,10 @@ from headgate.chat.v1 import tool_pb2 as headgate_dot_chat_dot_v1_dot_tool__pb2
 from headgate.common.v1 import cost_pb2 as headgate_dot_common_dot_v1_dot_cost__pb2
 from headgate.common.v1 import usage_pb2 as headgate_dot_common_dot_v1_dot_usage__pb2
 from headgate.router.v1 import completion_pb2 as headgate_dot_router_dot_v1_dot_completion__pb2
+from headgate.router.v1 import mine_pb2 as headgate_dot_router_dot_v1_dot_mine__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'headgate/router/v1/router_service.proto\x12\x12headgate.router.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eheadgate/chat/v1/message.proto\x1a\x1bheadgate/chat/v1/tool.proto\x1a\x1dheadgate/common/v1/cost.proto\x1a\x1eheadgate/common/v1/usage.proto\x1a#headgate/router/v1/completion.proto\"e\n\x17ResumeCompletionRequest\x12%\n\rcompletion_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12#\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"T\n\x18ResumeCompletionResponse\x12\x38\n\x05\x65vent\x18\x01 \x01(\x0b\x32#.headgate.router.v1.CompletionEventB\x04\xe2\x41\x01\x03\"\xe0\x01\n\x12\x43ountTokensRequest\x12\x1d\n\x05model\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1e\n\x06prompt\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x05(\x80\x80\x80\n\x12:\n\x08messages\x18\x03 \x03(\x0b\x32\x19.headgate.chat.v1.MessageB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x80 \x12\x34\n\x05tools\x18\x04 \x03(\x0b\x32\x16.headgate.chat.v1.ToolB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x80\x02:\x19\xbaH\x16\"\x14\n\x06prompt\n\x08messages\x10\x01\"h\n\x13\x43ountTokensResponse\x12\x1a\n\x0cinput_tokens\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x06source\x18\x02 \x01(\x0e\x32\x1f.headgate.common.v1.UsageSourceB\x04\xe2\x41\x01\x03\"\x88\x01\n\x0c\x45mbedRequest\x12\x1d\n\x05model\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12$\n\x05texts\x18\x02 \x03(\tB\x15\xe2\x41\x01\x02\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x80\x10\"\x04r\x02\x10\x01\x12$\n\ndimensions\x18\x03 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x01H\x00\x88\x01\x01\x42\r\n\x0b_dimensions\"\xab\x01\n\rEmbedResponse\x12\x37\n\nembeddings\x18\x01 \x03(\x0b\x32\x1d.headgate.router.v1.EmbeddingB\x04\xe2\x41\x01\x03\x12\x33\n\x05usage\x18\x02 \x01(\x0b\x32\x1e.headgate.common.v1.TokenUsageB\x04\xe2\x41\x01\x03\x12,\n\x04\x63ost\x18\x03 \x01(\x0b\x32\x18.headgate.common.v1.CostB\x04\xe2\x41\x01\x03\"!\n\tEmbedding\x12\x14\n\x06values\x18\x01 \x03(\x02\x42\x04\xe2\x41\x01\x03\"\xe7\x01\n\x05Model\x12\x16\n\x08model_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntarget_ids\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12!\n\x0e\x63ontext_window\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12$\n\x11max_output_tokens\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12:\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32\x1e.headgate.router.v1.CapabilityB\x04\xe2\x41\x01\x03\x42\x11\n\x0f_context_windowB\x14\n\x12_max_output_tokens\"\x13\n\x11ListModelsRequest\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x19.headgate.router.v1.ModelB\x04\xe2\x41\x01\x03\"3\n\x0fGetModelRequest\x12 \n\x08model_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\"B\n\x10GetModelResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x19.headgate.router.v1.ModelB\x04\xe2\x41\x01\x03\"\xc3\x02\n\x06Target\x12\x17\n\ttarget_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05model\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1f.headgate.router.v1.TargetStateB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\nstate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nretry_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\"\n\x14\x63onsecutive_failures\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tin_flight\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\"\x14\n\x12ListTargetsRequest\"H\n\x13ListTargetsResponse\x12\x31\n\x07targets\x18\x01 \x03(\x0b\x32\x1a.headgate.router.v1.TargetB\x04\xe2\x41\x01\x03*\xa2\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41PABILITY_TOOLS\x10\x01\x12\x15\n\x11\x43\x41PABILITY_VISION\x10\x02\x12\x13\n\x0f\x43\x41PABILITY_JSON\x10\x03\x12\x1a\n\x16\x43\x41PABILITY_JSON_SCHEMA\x10\x04\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x05\x12\x17\n\x13\x43\x41PABILITY_LOGPROBS\x10\x06\x12\x16\n\x12\x43\x41PABILITY_GRAMMAR\x10\x07\x12\x18\n\x14\x43\x41PABILITY_DOCUMENTS\x10\x08\x12\x14\n\x10\x43\x41PABILITY_AUDIO\x10\t\x12\x1f\n\x1b\x43\x41PABILITY_MULTIPLE_CHOICES\x10\n*\xb2\x01\n\x0bTargetState\x12\x1c\n\x18TARGET_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14TARGET_STATE_HEALTHY\x10\x01\x12\x15\n\x11TARGET_STATE_OPEN\x10\x02\x12\x1a\n\x16TARGET_STATE_HALF_OPEN\x10\x03\x12\x1d\n\x19TARGET_STATE_COOLING_DOWN\x10\x04\x12\x19\n\x15TARGET_STATE_DISABLED\x10\x05\x32\xf5\x05\n\rRouterService\x12Q\n\x08\x43omplete\x12%.headgate.router.v1.CompletionRequest\x1a\x1e.headgate.router.v1.Completion\x12^\n\x0eStreamComplete\x12%.headgate.router.v1.CompletionRequest\x1a#.headgate.router.v1.CompletionEvent0\x01\x12o\n\x10ResumeCompletion\x12+.headgate.router.v1.ResumeCompletionRequest\x1a,.headgate.router.v1.ResumeCompletionResponse0\x01\x12^\n\x0b\x43ountTokens\x12&.headgate.router.v1.CountTokensRequest\x1a\'.headgate.router.v1.CountTokensResponse\x12L\n\x05\x45mbed\x12 .headgate.router.v1.EmbedRequest\x1a!.headgate.router.v1.EmbedResponse\x12[\n\nListModels\x12%.headgate.router.v1.ListModelsRequest\x1a&.headgate.router.v1.ListModelsResponse\x12U\n\x08GetModel\x12#.headgate.router.v1.GetModelRequest\x1a$.headgate.router.v1.GetModelResponse\x12^\n\x0bListTargets\x12&.headgate.router.v1.ListTargetsRequest\x1a\'.headgate.router.v1.ListTargetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'headgate/router/v1/router_service.proto\x12\x12headgate.router.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eheadgate/chat/v1/message.proto\x1a\x1bheadgate/chat/v1/tool.proto\x1a\x1dheadgate/common/v1/cost.proto\x1a\x1eheadgate/common/v1/usage.proto\x1a#headgate/router/v1/completion.proto\x1a\x1dheadgate/router/v1/mine.proto\"e\n\x17ResumeCompletionRequest\x12%\n\rcompletion_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12#\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"T\n\x18ResumeCompletionResponse\x12\x38\n\x05\x65vent\x18\x01 \x01(\x0b\x32#.headgate.router.v1.CompletionEventB\x04\xe2\x41\x01\x03\"\xe0\x01\n\x12\x43ountTokensRequest\x12\x1d\n\x05model\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1e\n\x06prompt\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x05(\x80\x80\x80\n\x12:\n\x08messages\x18\x03 \x03(\x0b\x32\x19.headgate.chat.v1.MessageB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x80 \x12\x34\n\x05tools\x18\x04 \x03(\x0b\x32\x16.headgate.chat.v1.ToolB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x80\x02:\x19\xbaH\x16\"\x14\n\x06prompt\n\x08messages\x10\x01\"h\n\x13\x43ountTokensResponse\x12\x1a\n\x0cinput_tokens\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x06source\x18\x02 \x01(\x0e\x32\x1f.headgate.common.v1.UsageSourceB\x04\xe2\x41\x01\x03\"\x88\x01\n\x0c\x45mbedRequest\x12\x1d\n\x05model\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12$\n\x05texts\x18\x02 \x03(\tB\x15\xe2\x41\x01\x02\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x80\x10\"\x04r\x02\x10\x01\x12$\n\ndimensions\x18\x03 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x01H\x00\x88\x01\x01\x42\r\n\x0b_dimensions\"\xab\x01\n\rEmbedResponse\x12\x37\n\nembeddings\x18\x01 \x03(\x0b\x32\x1d.headgate.router.v1.EmbeddingB\x04\xe2\x41\x01\x03\x12\x33\n\x05usage\x18\x02 \x01(\x0b\x32\x1e.headgate.common.v1.TokenUsageB\x04\xe2\x41\x01\x03\x12,\n\x04\x63ost\x18\x03 \x01(\x0b\x32\x18.headgate.common.v1.CostB\x04\xe2\x41\x01\x03\"!\n\tEmbedding\x12\x14\n\x06values\x18\x01 \x03(\x02\x42\x04\xe2\x41\x01\x03\"\xe7\x01\n\x05Model\x12\x16\n\x08model_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntarget_ids\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12!\n\x0e\x63ontext_window\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12$\n\x11max_output_tokens\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12:\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32\x1e.headgate.router.v1.CapabilityB\x04\xe2\x41\x01\x03\x42\x11\n\x0f_context_windowB\x14\n\x12_max_output_tokens\"\x13\n\x11ListModelsRequest\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x19.headgate.router.v1.ModelB\x04\xe2\x41\x01\x03\"3\n\x0fGetModelRequest\x12 \n\x08model_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\"B\n\x10GetModelResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x19.headgate.router.v1.ModelB\x04\xe2\x41\x01\x03\"\xc3\x02\n\x06Target\x12\x17\n\ttarget_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05model\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1f.headgate.router.v1.TargetStateB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\nstate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nretry_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\"\n\x14\x63onsecutive_failures\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tin_flight\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\"\x14\n\x12ListTargetsRequest\"H\n\x13ListTargetsResponse\x12\x31\n\x07targets\x18\x01 \x03(\x0b\x32\x1a.headgate.router.v1.TargetB\x04\xe2\x41\x01\x03*\xa2\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41PABILITY_TOOLS\x10\x01\x12\x15\n\x11\x43\x41PABILITY_VISION\x10\x02\x12\x13\n\x0f\x43\x41PABILITY_JSON\x10\x03\x12\x1a\n\x16\x43\x41PABILITY_JSON_SCHEMA\x10\x04\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x05\x12\x17\n\x13\x43\x41PABILITY_LOGPROBS\x10\x06\x12\x16\n\x12\x43\x41PABILITY_GRAMMAR\x10\x07\x12\x18\n\x14\x43\x41PABILITY_DOCUMENTS\x10\x08\x12\x14\n\x10\x43\x41PABILITY_AUDIO\x10\t\x12\x1f\n\x1b\x43\x41PABILITY_MULTIPLE_CHOICES\x10\n*\xb2\x01\n\x0bTargetState\x12\x1c\n\x18TARGET_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14TARGET_STATE_HEALTHY\x10\x01\x12\x15\n\x11TARGET_STATE_OPEN\x10\x02\x12\x1a\n\x16TARGET_STATE_HALF_OPEN\x10\x03\x12\x1d\n\x19TARGET_STATE_COOLING_DOWN\x10\x04\x12\x19\n\x15TARGET_STATE_DISABLED\x10\x05\x32\xf5\x08\n\rRouterService\x12Q\n\x08\x43omplete\x12%.headgate.router.v1.CompletionRequest\x1a\x1e.headgate.router.v1.Completion\x12^\n\x0eStreamComplete\x12%.headgate.router.v1.CompletionRequest\x1a#.headgate.router.v1.CompletionEvent0\x01\x12o\n\x10ResumeCompletion\x12+.headgate.router.v1.ResumeCompletionRequest\x1a,.headgate.router.v1.ResumeCompletionResponse0\x01\x12^\n\x0b\x43ountTokens\x12&.headgate.router.v1.CountTokensRequest\x1a\'.headgate.router.v1.CountTokensResponse\x12L\n\x05\x45mbed\x12 .headgate.router.v1.EmbedRequest\x1a!.headgate.router.v1.EmbedResponse\x12[\n\nListModels\x12%.headgate.router.v1.ListModelsRequest\x1a&.headgate.router.v1.ListModelsResponse\x12U\n\x08GetModel\x12#.headgate.router.v1.GetModelRequest\x1a$.headgate.router.v1.GetModelResponse\x12^\n\x0bListTargets\x12&.headgate.router.v1.ListTargetsRequest\x1a\'.headgate.router.v1.ListTargetsResponse\x12X\n\tGetMyself\x12$.headgate.router.v1.GetMyselfRequest\x1a%.headgate.router.v1.GetMyselfResponse\x12[\n\nGetMyUsage\x12%.headgate.router.v1.GetMyUsageRequest\x1a&.headgate.router.v1.GetMyUsageResponse\x12\x61\n\x0cListMyLimits\x12\'.headgate.router.v1.ListMyLimitsRequest\x1a(.headgate.router.v1.ListMyLimitsResponse\x12\x64\n\rListMyBudgets\x12(.headgate.router.v1.ListMyBudgetsRequest\x1a).headgate.router.v1.ListMyBudgetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -109,40 +110,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TARGET'].fields_by_name['in_flight']._serialized_options = b'\342A\001\003'
   _globals['_LISTTARGETSRESPONSE'].fields_by_name['targets']._loaded_options = None
   _globals['_LISTTARGETSRESPONSE'].fields_by_name['targets']._serialized_options = b'\342A\001\003'
-  _globals['_CAPABILITY']._serialized_start=2059
-  _globals['_CAPABILITY']._serialized_end=2349
-  _globals['_TARGETSTATE']._serialized_start=2352
-  _globals['_TARGETSTATE']._serialized_end=2530
-  _globals['_RESUMECOMPLETIONREQUEST']._serialized_start=319
-  _globals['_RESUMECOMPLETIONREQUEST']._serialized_end=420
-  _globals['_RESUMECOMPLETIONRESPONSE']._serialized_start=422
-  _globals['_RESUMECOMPLETIONRESPONSE']._serialized_end=506
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=509
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=733
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=735
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=839
-  _globals['_EMBEDREQUEST']._serialized_start=842
-  _globals['_EMBEDREQUEST']._serialized_end=978
-  _globals['_EMBEDRESPONSE']._serialized_start=981
-  _globals['_EMBEDRESPONSE']._serialized_end=1152
-  _globals['_EMBEDDING']._serialized_start=1154
-  _globals['_EMBEDDING']._serialized_end=1187
-  _globals['_MODEL']._serialized_start=1190
-  _globals['_MODEL']._serialized_end=1421
-  _globals['_LISTMODELSREQUEST']._serialized_start=1423
-  _globals['_LISTMODELSREQUEST']._serialized_end=1442
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1444
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1513
-  _globals['_GETMODELREQUEST']._serialized_start=1515
-  _globals['_GETMODELREQUEST']._serialized_end=1566
-  _globals['_GETMODELRESPONSE']._serialized_start=1568
-  _globals['_GETMODELRESPONSE']._serialized_end=1634
-  _globals['_TARGET']._serialized_start=1637
-  _globals['_TARGET']._serialized_end=1960
-  _globals['_LISTTARGETSREQUEST']._serialized_start=1962
-  _globals['_LISTTARGETSREQUEST']._serialized_end=1982
-  _globals['_LISTTARGETSRESPONSE']._serialized_start=1984
-  _globals['_LISTTARGETSRESPONSE']._serialized_end=2056
-  _globals['_ROUTERSERVICE']._serialized_start=2533
-  _globals['_ROUTERSERVICE']._serialized_end=3290
+  _globals['_CAPABILITY']._serialized_start=2090
+  _globals['_CAPABILITY']._serialized_end=2380
+  _globals['_TARGETSTATE']._serialized_start=2383
+  _globals['_TARGETSTATE']._serialized_end=2561
+  _globals['_RESUMECOMPLETIONREQUEST']._serialized_start=350
+  _globals['_RESUMECOMPLETIONREQUEST']._serialized_end=451
+  _globals['_RESUMECOMPLETIONRESPONSE']._serialized_start=453
+  _globals['_RESUMECOMPLETIONRESPONSE']._serialized_end=537
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=540
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=764
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=766
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=870
+  _globals['_EMBEDREQUEST']._serialized_start=873
+  _globals['_EMBEDREQUEST']._serialized_end=1009
+  _globals['_EMBEDRESPONSE']._serialized_start=1012
+  _globals['_EMBEDRESPONSE']._serialized_end=1183
+  _globals['_EMBEDDING']._serialized_start=1185
+  _globals['_EMBEDDING']._serialized_end=1218
+  _globals['_MODEL']._serialized_start=1221
+  _globals['_MODEL']._serialized_end=1452
+  _globals['_LISTMODELSREQUEST']._serialized_start=1454
+  _globals['_LISTMODELSREQUEST']._serialized_end=1473
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1475
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1544
+  _globals['_GETMODELREQUEST']._serialized_start=1546
+  _globals['_GETMODELREQUEST']._serialized_end=1597
+  _globals['_GETMODELRESPONSE']._serialized_start=1599
+  _globals['_GETMODELRESPONSE']._serialized_end=1665
+  _globals['_TARGET']._serialized_start=1668
+  _globals['_TARGET']._serialized_end=1991
+  _globals['_LISTTARGETSREQUEST']._serialized_start=1993
+  _globals['_LISTTARGETSREQUEST']._serialized_end=2013
+  _globals['_LISTTARGETSRESPONSE']._serialized_start=2015
+  _globals['_LISTTARGETSRESPONSE']._serialized_end=2087
+  _globals['_ROUTERSERVICE']._serialized_start=2564
+  _globals['_ROUTERSERVICE']._serialized_end=3705
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from headgate.router.v1 import completion_pb2 as headgate_dot_router_dot_v1_dot_completion__pb2
+from headgate.router.v1 import mine_pb2 as headgate_dot_router_dot_v1_dot_mine__pb2
 from headgate.router.v1 import router_service_pb2 as headgate_dot_router_dot_v1_dot_router__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -82,6 +83,26 @@ class RouterServiceStub:
                 '/headgate.router.v1.RouterService/ListTargets',
                 request_serializer=headgate_dot_router_dot_v1_dot_router__service__pb2.ListTargetsRequest.SerializeToString,
                 response_deserializer=headgate_dot_router_dot_v1_dot_router__service__pb2.ListTargetsResponse.FromString,
+                _registered_method=True)
+        self.GetMyself = channel.unary_unary(
+                '/headgate.router.v1.RouterService/GetMyself',
+                request_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyselfRequest.SerializeToString,
+                response_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyselfResponse.FromString,
+                _registered_method=True)
+        self.GetMyUsage = channel.unary_unary(
+                '/headgate.router.v1.RouterService/GetMyUsage',
+                request_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyUsageRequest.SerializeToString,
+                response_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyUsageResponse.FromString,
+                _registered_method=True)
+        self.ListMyLimits = channel.unary_unary(
+                '/headgate.router.v1.RouterService/ListMyLimits',
+                request_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyLimitsRequest.SerializeToString,
+                response_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListMyBudgets = channel.unary_unary(
+                '/headgate.router.v1.RouterService/ListMyBudgets',
+                request_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyBudgetsRequest.SerializeToString,
+                response_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyBudgetsResponse.FromString,
                 _registered_method=True)
 
 
@@ -162,6 +183,39 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMyself(self, request, context):
+        """Whose key this is, what it is called and when it ends. UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMyUsage(self, request, context):
+        """Sums of what the presented key, its user or its organisation used, by default in the current month (UTC). What was served a
+        moment ago can be missing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer.
+        INVALID_ARGUMENT `INVALID_FIELD`: among others, `group_by` would show other users, or the key has no user for `scope`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMyLimits(self, request, context):
+        """Every limit that binds the presented key, be it for the key's, its user's, its organisation's or everybody's sake, and how it
+        stands. Takes nothing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; NOT_FOUND `MODEL_NOT_FOUND`; UNAVAILABLE
+        `PEER_UNAVAILABLE`: the rate limiter does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMyBudgets(self, request, context):
+        """Every budget that binds the presented key, and what is left of it. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE
+        `PEER_UNAVAILABLE`: billing does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -204,6 +258,26 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.ListTargets,
                     request_deserializer=headgate_dot_router_dot_v1_dot_router__service__pb2.ListTargetsRequest.FromString,
                     response_serializer=headgate_dot_router_dot_v1_dot_router__service__pb2.ListTargetsResponse.SerializeToString,
+            ),
+            'GetMyself': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMyself,
+                    request_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyselfRequest.FromString,
+                    response_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyselfResponse.SerializeToString,
+            ),
+            'GetMyUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMyUsage,
+                    request_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyUsageRequest.FromString,
+                    response_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.GetMyUsageResponse.SerializeToString,
+            ),
+            'ListMyLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMyLimits,
+                    request_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyLimitsRequest.FromString,
+                    response_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyLimitsResponse.SerializeToString,
+            ),
+            'ListMyBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMyBudgets,
+                    request_deserializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyBudgetsRequest.FromString,
+                    response_serializer=headgate_dot_router_dot_v1_dot_mine__pb2.ListMyBudgetsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -430,6 +504,114 @@ class RouterService:
             '/headgate.router.v1.RouterService/ListTargets',
             headgate_dot_router_dot_v1_dot_router__service__pb2.ListTargetsRequest.SerializeToString,
             headgate_dot_router_dot_v1_dot_router__service__pb2.ListTargetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMyself(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.router.v1.RouterService/GetMyself',
+            headgate_dot_router_dot_v1_dot_mine__pb2.GetMyselfRequest.SerializeToString,
+            headgate_dot_router_dot_v1_dot_mine__pb2.GetMyselfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMyUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.router.v1.RouterService/GetMyUsage',
+            headgate_dot_router_dot_v1_dot_mine__pb2.GetMyUsageRequest.SerializeToString,
+            headgate_dot_router_dot_v1_dot_mine__pb2.GetMyUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMyLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.router.v1.RouterService/ListMyLimits',
+            headgate_dot_router_dot_v1_dot_mine__pb2.ListMyLimitsRequest.SerializeToString,
+            headgate_dot_router_dot_v1_dot_mine__pb2.ListMyLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMyBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.router.v1.RouterService/ListMyBudgets',
+            headgate_dot_router_dot_v1_dot_mine__pb2.ListMyBudgetsRequest.SerializeToString,
+            headgate_dot_router_dot_v1_dot_mine__pb2.ListMyBudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from headgate.router.v1 import completion_pb2 as _completion_pb2
+from headgate.router.v1 import mine_pb2 as _mine_pb2
 from headgate.router.v1 import router_service_pb2 as _router_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -71,6 +72,22 @@ class RouterServiceStub:
     """One model or alias. NOT_FOUND `MODEL_NOT_FOUND`."""
     ListTargets: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListTargetsRequest, _router_service_pb2.ListTargetsResponse]
     """Every provider target with its health as this process sees it."""
+    GetMyself: _grpc.UnaryUnaryMultiCallable[_mine_pb2.GetMyselfRequest, _mine_pb2.GetMyselfResponse]
+    """Whose key this is, what it is called and when it ends. UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer."""
+    GetMyUsage: _grpc.UnaryUnaryMultiCallable[_mine_pb2.GetMyUsageRequest, _mine_pb2.GetMyUsageResponse]
+    """Sums of what the presented key, its user or its organisation used, by default in the current month (UTC). What was served a
+    moment ago can be missing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer.
+    INVALID_ARGUMENT `INVALID_FIELD`: among others, `group_by` would show other users, or the key has no user for `scope`.
+    """
+    ListMyLimits: _grpc.UnaryUnaryMultiCallable[_mine_pb2.ListMyLimitsRequest, _mine_pb2.ListMyLimitsResponse]
+    """Every limit that binds the presented key, be it for the key's, its user's, its organisation's or everybody's sake, and how it
+    stands. Takes nothing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; NOT_FOUND `MODEL_NOT_FOUND`; UNAVAILABLE
+    `PEER_UNAVAILABLE`: the rate limiter does not answer.
+    """
+    ListMyBudgets: _grpc.UnaryUnaryMultiCallable[_mine_pb2.ListMyBudgetsRequest, _mine_pb2.ListMyBudgetsResponse]
+    """Every budget that binds the presented key, and what is left of it. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE
+    `PEER_UNAVAILABLE`: billing does not answer.
+    """
 
 @_typing.type_check_only
 class RouterServiceAsyncStub(RouterServiceStub):
@@ -114,6 +131,22 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """One model or alias. NOT_FOUND `MODEL_NOT_FOUND`."""
     ListTargets: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListTargetsRequest, _router_service_pb2.ListTargetsResponse]  # type: ignore[assignment]
     """Every provider target with its health as this process sees it."""
+    GetMyself: _aio.UnaryUnaryMultiCallable[_mine_pb2.GetMyselfRequest, _mine_pb2.GetMyselfResponse]  # type: ignore[assignment]
+    """Whose key this is, what it is called and when it ends. UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer."""
+    GetMyUsage: _aio.UnaryUnaryMultiCallable[_mine_pb2.GetMyUsageRequest, _mine_pb2.GetMyUsageResponse]  # type: ignore[assignment]
+    """Sums of what the presented key, its user or its organisation used, by default in the current month (UTC). What was served a
+    moment ago can be missing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer.
+    INVALID_ARGUMENT `INVALID_FIELD`: among others, `group_by` would show other users, or the key has no user for `scope`.
+    """
+    ListMyLimits: _aio.UnaryUnaryMultiCallable[_mine_pb2.ListMyLimitsRequest, _mine_pb2.ListMyLimitsResponse]  # type: ignore[assignment]
+    """Every limit that binds the presented key, be it for the key's, its user's, its organisation's or everybody's sake, and how it
+    stands. Takes nothing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; NOT_FOUND `MODEL_NOT_FOUND`; UNAVAILABLE
+    `PEER_UNAVAILABLE`: the rate limiter does not answer.
+    """
+    ListMyBudgets: _aio.UnaryUnaryMultiCallable[_mine_pb2.ListMyBudgetsRequest, _mine_pb2.ListMyBudgetsResponse]  # type: ignore[assignment]
+    """Every budget that binds the presented key, and what is left of it. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE
+    `PEER_UNAVAILABLE`: billing does not answer.
+    """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     """The way in: completions by any configured model, with limits, budgets, cache and failover.
@@ -202,5 +235,45 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.ListTargetsResponse, _abc.Awaitable[_router_service_pb2.ListTargetsResponse]]:
         """Every provider target with its health as this process sees it."""
+
+    @_abc_1.abstractmethod
+    def GetMyself(
+        self,
+        request: _mine_pb2.GetMyselfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mine_pb2.GetMyselfResponse, _abc.Awaitable[_mine_pb2.GetMyselfResponse]]:
+        """Whose key this is, what it is called and when it ends. UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer."""
+
+    @_abc_1.abstractmethod
+    def GetMyUsage(
+        self,
+        request: _mine_pb2.GetMyUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mine_pb2.GetMyUsageResponse, _abc.Awaitable[_mine_pb2.GetMyUsageResponse]]:
+        """Sums of what the presented key, its user or its organisation used, by default in the current month (UTC). What was served a
+        moment ago can be missing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE `PEER_UNAVAILABLE`: billing does not answer.
+        INVALID_ARGUMENT `INVALID_FIELD`: among others, `group_by` would show other users, or the key has no user for `scope`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMyLimits(
+        self,
+        request: _mine_pb2.ListMyLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mine_pb2.ListMyLimitsResponse, _abc.Awaitable[_mine_pb2.ListMyLimitsResponse]]:
+        """Every limit that binds the presented key, be it for the key's, its user's, its organisation's or everybody's sake, and how it
+        stands. Takes nothing. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; NOT_FOUND `MODEL_NOT_FOUND`; UNAVAILABLE
+        `PEER_UNAVAILABLE`: the rate limiter does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMyBudgets(
+        self,
+        request: _mine_pb2.ListMyBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mine_pb2.ListMyBudgetsResponse, _abc.Awaitable[_mine_pb2.ListMyBudgetsResponse]]:
+        """Every budget that binds the presented key, and what is left of it. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`; UNAVAILABLE
+        `PEER_UNAVAILABLE`: billing does not answer.
+        """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
