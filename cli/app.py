@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli.commands import catalog, complete, demo, keys, limits, up, usage
+from cli.commands import catalog, complete, demo, keys, limits, mine, up, usage
 from cli.errors import CommandError, ExitCode
 
 _EPILOG = (
@@ -71,6 +71,8 @@ app.command("demo")(demo.demo)
 app.command("complete")(complete.complete)
 app.command("models")(catalog.models)
 app.command("targets")(catalog.targets)
+app.command("whoami")(mine.whoami)
 app.command("usage")(usage.usage)
+app.command("budgets")(mine.budgets)
 app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")

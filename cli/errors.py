@@ -49,14 +49,14 @@ REMEDIES = {
     "INVALID_KEY": "Set HEADGATE_API_KEY to a key of this installation; `headgate keys create` makes one",
     "KEY_REVOKED": "`headgate keys create` makes another",
     "RATE_LIMITED": "`headgate limits` shows what is left",
-    "BUDGET_EXCEEDED": "`headgate usage` shows what was spent",
+    "BUDGET_EXCEEDED": "`headgate budgets` shows what is left, and when they are renewed",
     "MODEL_NOT_FOUND": "`headgate models` lists what can be asked",
     "UNSUPPORTED_BY_TARGET": "`headgate models` shows what each model can do",
     "NO_HEALTHY_TARGET": "`headgate targets` says why",
     "PROVIDER_FAILED": "`headgate targets` shows how the providers are",
     "READ_ONLY_RESOURCE": "Change it in the configuration file that declares it",
     "ETAG_MISMATCH": "Read it again and repeat",
-    "PEER_UNAVAILABLE": "Look into the logs of that service",
+    "PEER_UNAVAILABLE": "Whoever runs Headgate finds the cause in the log of that service",
     "STORE_UNAVAILABLE": "Check the service's store, then try again",
     "UNPRICED_MODEL": "Give the model a price under `billing:` in the configuration file",
     "DEADLINE_EXCEEDED": "Try again, or allow more time with --timeout",
@@ -111,7 +111,7 @@ def _remedy(error: GatewayError, remedies: Mapping[str, str]) -> str:
     if error.retry_after_seconds is None:
         return known
     wait = f"Try again in {seconds_text(error.retry_after_seconds)}"
-    return f"{wait}; {known}" if known else wait
+    return f"{wait}; {known[0].lower()}{known[1:]}" if known else wait
 
 
 def seconds_text(seconds: float) -> str:

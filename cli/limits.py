@@ -1,49 +1,24 @@
 """Limits: what commands ask of the rate limiter, and how a limit reads."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import cast
 
 import typer
 from rich.table import Table
 
-from cli import accounts, output
+from cli import output
 from cli.client import Peer
-from cli.errors import CommandError, ExitCode, seconds_text
-from cli.installation import Installation
-from cli.options import peer
+from cli.errors import seconds_text
 from cli.periods import rate as parse_rate
-from headgate.common.v1.caller_pb2 import Caller
 from headgate.common.v1.source_pb2 import ResourceSource
 from headgate.ratelimit.v1 import limit_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as pb
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
 
 _PAGE = 500
-_BAR = 16
 _NANOS_PER_USD = 10**9
-
-
-def current_caller(data_dir: Path, billing: str | None) -> Caller:
-    """Whose key the commands use."""
-    token = Installation(data_dir).api_key(os.environ)
-    if not token:
-        raise CommandError(
-            "there is no API key whose limits could be shown",
-            "Set HEADGATE_API_KEY, or run `headgate up` in this folder; `headgate limits list` needs no key",
-            ExitCode.UNAUTHENTICATED,
-        )
-    with peer("billing", billing, data_dir) as asked:
-        return accounts.resolve(asked, token)
-
-
-def peek(ratelimit: Peer, caller: Caller, model: str) -> Sequence[pb.LimitStatus]:
-    stub = RateLimitServiceStub(ratelimit.channel)
-    response = ratelimit.call(stub.Peek, pb.PeekRequest(caller=caller, model=model))
-    return cast("Sequence[pb.LimitStatus]", response.statuses)
 
 
 def every(ratelimit: Peer) -> Iterator[limit_pb2.Limit]:
@@ -117,40 +92,12 @@ def _amount(text: str, metric: str) -> int:
     return int(value)
 
 
-def standing(statuses: Sequence[pb.LimitStatus], caller: Caller) -> Table | str:
-    """What is used of each limit that binds the caller."""
-    if not statuses:
-        return f"no limit binds the key {caller.key_id} of {caller.organization_id}/{caller.user_id}"
-    title = f"Limits of the key {caller.key_id} of {caller.organization_id}/{caller.user_id}"
-    table = output.table("Limit", "Counts", "=Used", ">Left", ">Of", ">Free again in", title=title)
-    for status in statuses:
-        metric = status.metric
-        wait = status.reset_after.ToNanoseconds() / 1e9
-        table.add_row(
-            status.limit_id + (" (only reports)" if status.shadow else ""),
-            _counted(metric),
-            bar(status.limit - status.remaining, status.limit),
-            _shown(status.remaining, metric),
-            _shown(status.limit, metric),
-            seconds_text(wait) if wait else "now",
-        )
-    return table
-
-
-def bar(used: int, limit: int) -> str:
-    """`████░░░░ 50%`; anything used shows, and only what is full looks full."""
-    share = min(1.0, used / limit) if limit else 1.0
-    filled = min(_BAR - (share < 1), max(int(used > 0), round(share * _BAR)))
-    color = "green" if share < 0.75 else "yellow" if share < 1 else "red"  # noqa: PLR2004 - three quarters
-    return f"[{color}]{'█' * filled}[/][dim]{'░' * (_BAR - filled)}[/] {int(share * 100):>3}%"
-
-
 def declared(limits: Iterable[limit_pb2.Limit]) -> Table:
     table = output.table("Limit", "Counts", "At most", "Binds", "Counted per", "Declared by")
     for limit in limits:
         table.add_row(
             limit.limit_id + (" (only reports)" if limit.shadow else ""),
-            _counted(limit.metric),
+            counted(limit.metric),
             _rule(limit),
             _binds(limit.selector),
             ", ".join(output.word(limit_pb2.Dimension, each) for each in limit.per) or "all together",
@@ -164,11 +111,11 @@ def _rule(limit: limit_pb2.Limit) -> str:
     match limit.WhichOneof("algorithm"):
         case "token_bucket":
             bucket = limit.token_bucket
-            burst = f", {_shown(bucket.burst, metric)} at once" if bucket.HasField("burst") else ""
-            return f"{_shown(bucket.refill_amount, metric)} every {_length(bucket.refill_interval.ToTimedelta())}{burst}"
+            burst = f", {shown(bucket.burst, metric)} at once" if bucket.HasField("burst") else ""
+            return f"{shown(bucket.refill_amount, metric)} every {_length(bucket.refill_interval.ToTimedelta())}{burst}"
         case "sliding_window":
             window = limit.sliding_window
-            return f"{_shown(window.maximum, metric)} in any {_length(window.window.ToTimedelta())}"
+            return f"{shown(window.maximum, metric)} in any {_length(window.window.ToTimedelta())}"
         case other:
             return (other or "").replace("_", " ")
 
@@ -189,9 +136,9 @@ def _length(period: timedelta) -> str:
     return seconds_text(period.total_seconds())
 
 
-def _counted(metric: int) -> str:
+def counted(metric: int) -> str:
     return output.word(limit_pb2.Metric, metric).removesuffix(" nanos")
 
 
-def _shown(amount: int, metric: int) -> str:
+def shown(amount: int, metric: int) -> str:
     return output.usd(amount) if metric == limit_pb2.METRIC_COST_NANOS else f"{amount:,}"

@@ -60,3 +60,8 @@ def peer(service: str, address: str | None, data_dir: Path) -> "AbstractContextM
         installation.api_key(os.environ) if service == "router" else installation.internal_token(os.environ)
     )
     return connected(service, address or installation.address(service), token)
+
+
+def has_internal_token(data_dir: Path) -> bool:
+    """Without it only the router answers, and of the key's own."""
+    return bool(Installation(data_dir).internal_token(os.environ))

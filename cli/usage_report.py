@@ -57,11 +57,15 @@ def usage_filter(
     return made
 
 
+def dimensions(groups: Sequence[str]) -> list["usage_pb2.UsageDimension.ValueType"]:
+    return [usage_pb2.UsageDimension.Value(f"USAGE_DIMENSION_{group.upper()}") for group in groups]
+
+
 def sums(billing: Peer, matching: usage_pb2.UsageFilter, groups: Sequence[str]) -> list[usage_pb2.UsageRow]:
     stub = BillingServiceStub(billing.channel)
     request = pb.QueryUsageRequest(
         filter=matching,
-        group_by=[usage_pb2.UsageDimension.Value(f"USAGE_DIMENSION_{group.upper()}") for group in groups],
+        group_by=dimensions(groups),
         page_size=_PAGE,
     )
     rows: list[usage_pb2.UsageRow] = []
@@ -91,9 +95,12 @@ def ledger(billing: Peer, matching: usage_pb2.UsageFilter, last: int) -> list[us
 class SumReport:
     """Sums by dimension."""
 
-    def __init__(self, rows: Sequence[usage_pb2.UsageRow], groups: Sequence[str]) -> None:
+    def __init__(
+        self, rows: Sequence[usage_pb2.UsageRow], groups: Sequence[str], title: str | None = None
+    ) -> None:
         self._rows = rows
         self._groups = list(groups)
+        self._title = title
 
     def messages(self) -> Sequence[Message]:
         return self._rows
@@ -121,9 +128,8 @@ class SumReport:
 
     def table(self) -> Table:
         headings = [group.capitalize() for group in self._groups]
-        table = output.table(
-            *headings, ">Attempts", ">From cache", ">Input tokens", ">Output tokens", ">Cost"
-        )
+        figures = (">Attempts", ">From cache", ">Input tokens", ">Output tokens", ">Cost")
+        table = output.table(*headings, *figures, title=self._title)
         for row in self._rows:
             table.add_row(*self._names(row), *_figures(row))
         if len(self._rows) > 1:

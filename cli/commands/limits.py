@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_DATA_DIR, Billing, DataDir, Json, RateLimit, peer
+from cli.options import DEFAULT_DATA_DIR, DataDir, Json, RateLimit, Router, peer
 
 app = typer.Typer(help="Show what is left for the current key; list, set and delete limits.")
 
@@ -32,24 +32,22 @@ class DimensionChoice(StrEnum):
 @app.callback(invoke_without_command=True)
 def show(
     ctx: typer.Context,
-    model: Annotated[str, typer.Option("--model", help="Also limits that bind only this model.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Only limits of requests for this model.")] = "",
     as_json: Json = False,
-    ratelimit: RateLimit = None,
-    billing: Billing = None,
+    router: Router = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Show how the limits of the current key stand; the commands below change them."""
+    """Show how the limits that bind this key stand: an API key is enough. The commands below see and change all limits."""
     if ctx.invoked_subcommand is not None:
         return
-    from cli import limits, output
+    from cli import mine, output
 
-    caller = limits.current_caller(data_dir, billing)
-    with peer("ratelimit", ratelimit, data_dir) as asked:
-        statuses = limits.peek(asked, caller, model)
+    with peer("router", router, data_dir) as asked:
+        told = mine.limits(asked, model)
     if as_json:
-        output.print_json_list(statuses)
+        output.print_json_list(told)
     else:
-        output.stdout().print(limits.standing(statuses, caller))
+        output.stdout().print(mine.limits_table(told))
 
 
 @app.command("list")

@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_DATA_DIR, Billing, DataDir, Json, peer
+from cli.options import DEFAULT_DATA_DIR, Billing, DataDir, Json, Router, has_internal_token, peer
 from cli.periods import since as parse_since
+
+if TYPE_CHECKING:
+    from cli.usage_report import SumReport
 
 
 class GroupChoice(StrEnum):
@@ -19,6 +23,14 @@ class GroupChoice(StrEnum):
     KEY = "key"
     MODEL = "model"
     PROVIDER = "provider"
+
+
+class ScopeChoice(StrEnum):
+    """Words for Scope."""
+
+    KEY = "key"
+    USER = "user"
+    ORGANIZATION = "organization"
 
 
 def _moment(text: str) -> datetime:
@@ -46,6 +58,14 @@ def usage(
         datetime | None,
         typer.Option(parser=_moment, metavar="WHEN", help="A day, a moment, or how long ago, such as 7d."),
     ] = None,
+    mine: Annotated[
+        ScopeChoice | None,
+        typer.Option(
+            "--mine",
+            help="Only what this key used, or its user, or its organisation, by default in this month. An API key is enough. "
+            "Without the services' internal token at hand this is what is shown, of the key.",
+        ),
+    ] = None,
     organization: Annotated[str, typer.Option("--org", help="Only of this organisation.")] = "",
     user: Annotated[str, typer.Option("--user", help="Only of this user.")] = "",
     key: Annotated[str, typer.Option("--key", help="Only of this key.")] = "",
@@ -54,15 +74,23 @@ def usage(
     last: Annotated[int, typer.Option("--last", min=1, help="With --entries: so many, the newest.")] = 20,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     as_json: Json = False,
+    router: Router = None,
     billing: Billing = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Show what was used and what it cost."""
+    """Show what was used and what it cost: of everybody, or with --mine one's own."""
     groups = _groups(by or ["day", "model"])
     if csv and as_json:
         raise typer.BadParameter("give either --csv or --json")
+    needs_billing = bool(organization or user or key or entries)
+    if mine and needs_billing:
+        raise typer.BadParameter("--mine goes with none of --org, --user, --key and --entries")
     from cli import accounts, usage_report
 
+    report: usage_report.Report
+    if mine or not (needs_billing or billing or has_internal_token(data_dir)):
+        report = _own(mine or ScopeChoice.KEY, groups, since, model, router, data_dir)
+        return usage_report.write(report, as_csv=csv, as_json=as_json)
     matching = usage_report.usage_filter(organization, user, accounts.key_id_of(key), model, since)
     with peer("billing", billing, data_dir) as asked:
         report = (
@@ -70,4 +98,25 @@ def usage(
             if entries
             else usage_report.SumReport(usage_report.sums(asked, matching, groups), groups)
         )
-    usage_report.write(report, as_csv=csv, as_json=as_json)
+    return usage_report.write(report, as_csv=csv, as_json=as_json)
+
+
+def _own(
+    scope: ScopeChoice,
+    groups: list[GroupChoice],
+    since: datetime | None,
+    model: str,
+    router: str | None,
+    data_dir: Path,
+) -> "SumReport":
+    from cli import mine, usage_report
+    from headgate.router.v1 import mine_pb2 as pb
+
+    request = pb.GetMyUsageRequest(
+        scope=pb.Scope.Value(f"SCOPE_{scope.name}"), group_by=usage_report.dimensions(groups), model=model
+    )
+    if since is not None:
+        request.start_time.FromDatetime(since)
+    with peer("router", router, data_dir) as asked:
+        rows, title = mine.usage(asked, request)
+    return usage_report.SumReport(rows, groups, title)

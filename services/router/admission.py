@@ -104,7 +104,9 @@ class Admission:
             self._policy.on_peer_lost("billing")
             if run.principal.has_hard_budget:
                 raise PeerUnavailableError(
-                    "billing can't be reached, and a hard budget binds this key", retry_after_seconds=1.0
+                    "billing can't be reached, and a hard budget binds this key, so nothing may be spent unseen; the key goes on "
+                    "when billing is back, and would go on now with a soft budget",
+                    retry_after_seconds=1.0,
                 ) from error
 
     def output_bound(self, run: Run, target_max: int | None) -> int | None:

@@ -6,12 +6,15 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from tests.support.suite import HEADGATE, RunningSuite, clean_environment, run_headgate
+
+Run: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_complete_prints_the_answer_and_what_it_took(suite: RunningSuite) -> None:
@@ -148,6 +151,59 @@ def test_usage_sums_and_lists_what_a_key_used(suite: RunningSuite) -> None:
     assert "sim-small" in suite.headgate("usage", "--key", key, "--since", "1h").stdout
 
 
+def with_nothing_but(suite: RunningSuite, key: str, folder: Path) -> Run:
+    """Runs a command as somebody elsewhere would, who was given a key and the router's address."""
+    environ = {
+        "HEADGATE_API_KEY": key,
+        "HEADGATE_ROUTER_ADDRESS": suite.addresses.grpc["router"],
+        "HEADGATE_DATA_DIR": str(folder),
+    }
+    return lambda *arguments: run_headgate(*arguments, environ=environ)
+
+
+def test_an_api_key_is_enough_to_see_ones_own(suite: RunningSuite, tmp_path: Path) -> None:
+    key = suite.new_key("owner", "owners")
+    asks = with_nothing_but(suite, key, tmp_path)
+    assert asks("complete", "Mine", "-m", "sim-small", "--cache", "off").returncode == 0
+    _await_entries(suite, key.split("_")[1], 1)
+    told = json.loads(asks("whoami", "--json").stdout)
+    assert (told["organization_id"], told["user_id"], told["key_id"]) == (
+        "owners",
+        "owner",
+        key.split("_")[1],
+    )
+    for asked in ((), ("--mine", "user"), ("--mine", "organization")):
+        (row,) = json.loads(asks("usage", *asked, "--by", "model", "--json").stdout)
+        assert (row["model"], row["attempts"]) == ("sim-small", "1")
+    assert "Usage of my key since 20" in asks("usage").stdout
+    assert "default/requests-per-key" in asks("limits").stdout
+    assert asks("budgets").stdout == "no budget binds this key\n"
+    _assert_refused(asks("usage", "--mine", "organization", "--by", "user"), 1, "group_by[0]")
+
+
+def test_with_the_internal_token_usage_is_everybodys_and_with_mine_ones_own(suite: RunningSuite) -> None:
+    key = suite.new_key("unused")
+    mine = {"HEADGATE_API_KEY": key}
+    assert suite.headgate("complete", "Somebody", "-m", "fast").returncode == 0
+    _await_entries(suite, suite.api_key.split("_")[1], 1)
+    everybody = json.loads(suite.headgate("usage", "--by", "user", "--json", environ=mine).stdout)
+    assert "default" in {row["user_id"] for row in everybody}
+    assert json.loads(suite.headgate("usage", "--mine", "key", "--json", environ=mine).stdout) == []
+
+
+def test_what_others_used_needs_more_than_an_api_key(suite: RunningSuite, tmp_path: Path) -> None:
+    asks = with_nothing_but(suite, suite.new_key("curious"), tmp_path)
+    billing = ("--billing", suite.addresses.grpc["billing"])
+    for asked in (("--user", "default"), ("--org", "default"), ("--entries",)):
+        _assert_refused(asks("usage", *asked, *billing), 4, "HEADGATE_INTERNAL_TOKEN")
+
+
+def test_without_a_key_ones_own_is_refused_with_what_to_do(suite: RunningSuite, tmp_path: Path) -> None:
+    asks = with_nothing_but(suite, "", tmp_path)
+    for command in ("whoami", "usage", "limits", "budgets"):
+        _assert_refused(asks(command), 4, "Set HEADGATE_API_KEY")
+
+
 def test_models_and_targets_tell_what_is_configured(suite: RunningSuite) -> None:
     models = suite.headgate("models").stdout
     assert "large, large-anthropic" in models
@@ -175,8 +231,12 @@ def test_a_service_that_is_not_there_ends_with_3_and_says_what_to_do(tmp_path: P
     nowhere = {"HEADGATE_DATA_DIR": str(tmp_path), "HEADGATE_API_KEY": "hg_a_b"}
     for command, option in (
         (("models",), "--router"),
+        (("whoami",), "--router"),
+        (("usage",), "--router"),
         (("usage",), "--billing"),
+        (("limits",), "--router"),
         (("limits", "list"), "--ratelimit"),
+        (("budgets",), "--router"),
     ):
         done = run_headgate(*command, option, "127.0.0.1:1", environ=nowhere)
         _assert_refused(done, 3, "headgate up")

@@ -33,12 +33,15 @@ SETTINGS = {
 PRINTED: Mapping[str, tuple[str, ...]] = {
     "headgate complete": ("tokens", "cache", "$"),
     "headgate limits": ("default/requests-per-key", "Left", "Free again"),
-    "headgate usage": ("User", "Model", "Cost", "sim-small"),
+    "headgate usage --mine": ("Usage of my user since", "Model", "Cost"),
+    "headgate usage --by": ("User", "Model", "Cost", "sim-small"),
     "headgate targets": ("sim-large", "healthy"),
     "export KEY=$(headgate keys create)": ("this is the only time that it is shown",),
     "50051 list": ("headgate.router.v1.RouterService",),
     "describe headgate.router.v1.CompletionRequest": ("is a message:", "string prompt = 2"),
     "RouterService/StreamComplete": ('"started"', '"text"', '"finished"', "OUTCOME_COMPLETE"),
+    "RouterService/ListMyLimits": ("default/requests-per-key", '"remaining"', "SCOPE_KEY"),
+    "RouterService/GetMyUsage": ('"costNanos"', '"model": "sim-small"'),
     "RouterService/ListTargets": ("TARGET_STATE_HEALTHY",),
     "BillingService/QueryUsage": ('"userId": "default"', '"costNanos"'),
 }

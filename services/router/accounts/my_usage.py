@@ -66,7 +66,7 @@ def _filter(
     # An empty field of a filter matches everything: who has no user, or no key, has no usage of one.
     if scope == mine_pb2.SCOPE_USER:
         asked.user_id = _own(caller.user_id, "the key is the organisation's own and has no user")
-    if scope == mine_pb2.SCOPE_KEY:
+    elif scope != mine_pb2.SCOPE_ORGANIZATION:
         asked.key_id = _own(caller.key_id, "no key made this request")
     asked.start_time.CopyFrom(request.start_time if request.HasField("start_time") else _month_start(now_ns))
     start_ns = _time_ns(asked.start_time, "start_time")

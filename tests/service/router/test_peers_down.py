@@ -100,6 +100,9 @@ async def test_without_billing_an_account_with_a_hard_budget_is_refused(
         with refused() as refusal:
             await suite.router.Complete(ask("m", 1), metadata=suite.metadata)
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE")
+        assert refusal.retry_seconds == 1
+        assert "goes on when billing is back" in refusal.message
+        assert "soft budget" in refusal.message
         assert len(suite.served()) == 1
         await suite.services["billing"].start()
         await all_settled(suite)

@@ -34,6 +34,9 @@ RUNNER = CliRunner()
         (["usage", "--since", "yesterday"], "`yesterday` is not a period"),
         (["usage", "--csv", "--json"], "give either --csv or --json"),
         (["usage", "--last", "0"], "--last"),
+        (["usage", "--mine", "everybody"], "'everybody' is not one of 'key', 'user', 'organization'"),
+        (["usage", "--mine", "key", "--user", "bob"], "--mine goes with none of --org, --user"),
+        (["usage", "--mine", "user", "--entries"], "--mine goes with none of --org, --user"),
         (["up", "--config", "no-such-file.yaml"], "no-such-file.yaml"),
         (["up", "--port-offset", "-1"], "--port-offset"),
         (["fly"], "No such command 'fly'"),
@@ -53,7 +56,18 @@ def test_wrong_usage_is_told_in_one_line_with_where_to_read(command: list[str], 
 def test_help_lists_the_commands_and_the_exit_codes() -> None:
     told = RUNNER.invoke(app, ["--help"], prog_name="headgate")
     assert told.exit_code == 0
-    for command in ("up", "demo", "complete", "keys", "limits", "usage", "models", "targets"):
+    for command in (
+        "up",
+        "demo",
+        "complete",
+        "keys",
+        "limits",
+        "usage",
+        "budgets",
+        "whoami",
+        "models",
+        "targets",
+    ):
         assert f" {command} " in told.stdout
     words = " ".join(told.stdout.split())
     for code in (

@@ -40,6 +40,14 @@ def test_a_refusal_says_when_to_try_again() -> None:
     assert told.retry_after_seconds == 12.01
 
 
+def test_a_peer_that_is_down_is_waited_for_or_looked_after() -> None:
+    told = explain(error_of(Code.UNAVAILABLE, "PEER_UNAVAILABLE", "billing can't be reached", 1.0))
+    assert told.line == (
+        "billing can't be reached. Try again in 1 s; "
+        "whoever runs Headgate finds the cause in the log of that service"
+    )
+
+
 def test_fields_at_fault_are_named_unless_the_message_says_them() -> None:
     violations = [FieldViolation("temperature", "must be at most 2"), FieldViolation("model", "is too long")]
     error = GatewayError("temperature must be at most 2", field_violations=violations)

@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import typer
@@ -11,16 +12,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from cli import limits, output, periods, usage_report
+from cli import limits, mine, output, periods, usage_report
 from cli.accounts import key_id_of
 from cli.completions import StreamView, build_request, summary_line
-from headgate.billing.v1 import usage_pb2
+from headgate.billing.v1 import budget_pb2, usage_pb2
 from headgate.chat.v1 import message_pb2
 from headgate.common.v1 import cache_status_pb2, outcome_pb2
-from headgate.common.v1.caller_pb2 import Caller
 from headgate.ratelimit.v1 import limit_pb2
-from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit_pb
 from headgate.router.v1 import completion_pb2 as pb
+from headgate.router.v1 import mine_pb2
 
 
 def rendered(table: Table | str) -> str:
@@ -54,7 +54,7 @@ def test_no_amount_loses_a_nano(nanos: int) -> None:
 def test_a_bar_is_full_only_when_the_limit_is_and_empty_only_when_nothing_is_used(
     used: int, limit: int
 ) -> None:
-    bar = limits.bar(used, limit)
+    bar = mine.bar(used, limit)
     assert ("░" not in bar) == (used >= limit)
     assert ("█" in bar) == (used > 0)
 
@@ -102,20 +102,62 @@ def test_a_window_says_what_it_binds_and_counts() -> None:
         assert words in row
 
 
-def test_standing_limits_show_what_is_left_and_when_it_is_free_again() -> None:
-    status = ratelimit_pb.LimitStatus(
-        limit_id="team", metric=limit_pb2.METRIC_REQUESTS, limit=10, remaining=4
+def limit_told(limit_id: str, **fields: Any) -> mine_pb2.MyLimit:
+    return mine_pb2.MyLimit(
+        limit_id=limit_id, metric=limit_pb2.METRIC_REQUESTS, scope=mine_pb2.SCOPE_USER, limit=10, **fields
     )
-    status.reset_after.FromSeconds(90)
-    shown = rendered(limits.standing([status], Caller(organization_id="acme", user_id="ann", key_id="k1")))
-    for words in ("acme/ann", "team", "60%", "4", "10", "1 min 30 s"):
-        assert words in shown
 
 
-def test_no_limits_is_said_in_words() -> None:
-    assert "no limit binds" in rendered(
-        limits.standing([], Caller(organization_id="a", user_id="b", key_id="k"))
+def line_of(name: str, table: Table | str) -> str:
+    return next(line for line in rendered(table).splitlines() if name in line)
+
+
+def test_limits_show_whom_they_count_what_is_left_and_when_it_is_free_again() -> None:
+    standing = mine_pb2.MyLimitStanding(used=6, remaining=4)
+    standing.reset_after.FromSeconds(90)
+    line = line_of("team", mine.limits_table([limit_told("team", standings=[standing])]))
+    for words in ("any", "requests", "my user", "60%", "4", "10", "1 min 30 s"):
+        assert words in line
+
+
+def test_a_limit_that_counts_models_apart_has_a_line_for_each() -> None:
+    standings = [
+        mine_pb2.MyLimitStanding(model=model, used=used, remaining=10 - used)
+        for model, used in (("large", 0), ("small", 10))
+    ]
+    table = mine.limits_table([limit_told("each", standings=standings, shadow=True)])
+    assert "  0%" in line_of("large", table)
+    assert "100%" in line_of("small", table)
+    assert "each (only reports)" in line_of("small", table)
+
+
+def test_budgets_show_what_is_spent_held_and_left() -> None:
+    budget = mine_pb2.MyBudget(
+        budget_id="team",
+        scope=mine_pb2.SCOPE_ORGANIZATION,
+        period=budget_pb2.BUDGET_PERIOD_TOTAL,
+        limit_nanos=10**10,
+        spent_nanos=10**9,
+        held_nanos=10**9,
+        remaining_nanos=8 * 10**9,
+        soft=True,
     )
+    line = line_of("team", mine.budgets_table([budget]))
+    for words in ("(only reports)", "my organization", "total", "20%", "$1.00", "$8.00", "$10.00", "never"):
+        assert words in line
+
+
+def test_that_nothing_binds_is_said_in_words() -> None:
+    assert mine.limits_table([]) == "no limit binds this key"
+    assert mine.budgets_table([]) == "no budget binds this key"
+
+
+def test_whose_key_it_is_is_told_with_when_it_ends() -> None:
+    told = mine_pb2.Myself(organization_id="acme", user_id="ann", key_id="k1", display_name="laptop")
+    assert line_of("k1", mine.identity(told)).split()[:4] == ["k1", "acme", "ann", "laptop"]
+    assert "never" in line_of("k1", mine.identity(told))
+    told.expire_time.FromSeconds(4_000_000_000)
+    assert "2096" in line_of("k1", mine.identity(told))
 
 
 def usage_row(model: str, attempts: int, cost: int, unpriced: int = 0) -> usage_pb2.UsageRow:
