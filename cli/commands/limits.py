@@ -7,7 +7,9 @@ import typer
 
 from cli.options import DEFAULT_DATA_DIR, DataDir, Json, RateLimit, Router, peer
 
-app = typer.Typer(help="Show what is left for the current key; list, set and delete limits.")
+app = typer.Typer(
+    help="Show what is left for this key, for which it is enough; list, set and delete everybody's limits."
+)
 
 
 class MetricChoice(StrEnum):
@@ -37,7 +39,7 @@ def show(
     router: Router = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Show how the limits that bind this key stand: an API key is enough. The commands below see and change all limits."""
+    """Show how the limits that bind this key stand; the commands below see and change all limits."""
     if ctx.invoked_subcommand is not None:
         return
     from cli import mine, output
