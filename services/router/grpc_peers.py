@@ -54,7 +54,7 @@ class GrpcRateLimit:
     def __init__(self, connection: Connection) -> None:
         stubs = [ratelimit_service_pb2_grpc.RateLimitServiceStub(channel) for channel in connection.channels]
         self._submit = _exchanging(connection, [stub.Exchange for stub in stubs], ratelimit.ExchangeRequest)
-        self._release = _single(connection, stubs[0].Release)
+        self._release = asking(connection, stubs[0].Release)
 
     def reserve(self, request: ratelimit.ReserveRequest) -> Awaitable[ratelimit.ReserveResponse]:
         return self._submit(("reserve", request))
@@ -86,7 +86,7 @@ class GrpcBilling:
     def __init__(self, connection: Connection) -> None:
         stubs = [billing_service_pb2_grpc.BillingServiceStub(channel) for channel in connection.channels]
         self._submit = _exchanging(connection, [stub.Exchange for stub in stubs], billing.ExchangeRequest)
-        self._void = _single(connection, stubs[0].Void)
+        self._void = asking(connection, stubs[0].Void)
 
     def authorize(self, request: billing.AuthorizeRequest) -> Awaitable[billing.AuthorizeResponse]:
         return self._submit(("authorize", request))
@@ -102,7 +102,7 @@ class GrpcAccounts:
     """`Accounts` over gRPC."""
 
     def __init__(self, connection: Connection) -> None:
-        self._resolve = _single(
+        self._resolve = asking(
             connection, account_service_pb2_grpc.AccountServiceStub(connection.channels[0]).ResolveKey
         )
 
@@ -163,7 +163,8 @@ def _unpack(result: Any) -> Any:
     return from_status(result.error) if result.HasField("error") else result.response
 
 
-def _single(connection: Connection, method: Any) -> Callable[[Any], Awaitable[Any]]:
+def asking(connection: Connection, method: Any) -> Callable[[Any], Awaitable[Any]]:
+    """Calls by themselves, over the peer's first connection."""
     call, timeout = connection.caller.call, connection.learned_timeout()
     return lambda request: connection.guard.ask(
         lambda seconds: call(method, request, timeout_seconds=seconds), timeout

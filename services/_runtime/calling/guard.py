@@ -32,6 +32,14 @@ class Guard:
     def state(self) -> State:
         return self._breaker.state
 
+    def check(self) -> None:
+        """For calls that may be slow for their own sake, and so say nothing of the peer.
+
+        :raises PeerUnavailableError: nothing is asked now.
+        """
+        if not self._breaker.is_closed:
+            raise self._lost()
+
     async def ask(
         self,
         call: Callable[[float], Awaitable[T]],
@@ -51,7 +59,7 @@ class Guard:
             probe = asyncio.ensure_future(self._asked(call, usual, is_lost, is_probe=True))
             self._probes.add(probe)
             probe.add_done_callback(self._probed)
-        raise PeerUnavailableError(f"{self._peer} does not answer", retry_after_seconds=1.0)
+        raise self._lost()
 
     async def _asked(
         self,
@@ -98,6 +106,9 @@ class Guard:
         self._breaker.abandoned(self._clock())
         if not probe.cancelled():
             self._log.error("a peer could not be probed", peer=self._peer, exc_info=problem)
+
+    def _lost(self) -> PeerUnavailableError:
+        return PeerUnavailableError(f"{self._peer} does not answer", retry_after_seconds=1.0)
 
     def _succeed(self) -> None:
         if self._breaker.answered():
