@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$headgate/chat/v1/finish_reason.proto\x12\x10headgate.chat.v1*\xd3\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x12\x19\n\x15\x46INISH_REASON_REFUSAL\x10\x05\x12\x17\n\x13\x46INISH_REASON_OTHER\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$headgate/chat/v1/finish_reason.proto\x12\x10headgate.chat.v1*\xd3\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x12\x19\n\x15\x46INISH_REASON_REFUSAL\x10\x05\x12\x17\n\x13\x46INISH_REASON_OTHER\x10\x06\x42\xb7\x01\n\x14\x63om.headgate.chat.v1B\x11\x46inishReasonProtoP\x01Z\'headgate/gen/go/headgate/chat/v1;chatv1\xa2\x02\x06HGChat\xaa\x02\x10Headgate.Chat.V1\xca\x02\x10Headgate\\Chat\\V1\xe2\x02\x1cHeadgate\\Chat\\V1\\GPBMetadata\xea\x02\x12Headgate::Chat::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.chat.v1.finish_reason_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\024com.headgate.chat.v1B\021FinishReasonProtoP\001Z\'headgate/gen/go/headgate/chat/v1;chatv1\242\002\006HGChat\252\002\020Headgate.Chat.V1\312\002\020Headgate\\Chat\\V1\342\002\034Headgate\\Chat\\V1\\GPBMetadata\352\002\022Headgate::Chat::V1'
   _globals['_FINISHREASON']._serialized_start=59
   _globals['_FINISHREASON']._serialized_end=270
 # @@protoc_insertion_point(module_scope)

@@ -26,13 +26,14 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheadgate/chat/v1/tool.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x96\x01\n\x04Tool\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x19\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fparameters_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x06strict\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\t\n\x07_strict\"~\n\nToolChoice\x12@\n\x04mode\x18\x01 \x01(\x0e\x32 .headgate.chat.v1.ToolChoiceModeB\x0e\xe2\x41\x01\x01\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x1d\n\x04name\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18@H\x00\x42\x0f\n\x06\x63hoice\x12\x05\xbaH\x02\x08\x01*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheadgate/chat/v1/tool.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x96\x01\n\x04Tool\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x19\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fparameters_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x06strict\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\t\n\x07_strict\"~\n\nToolChoice\x12@\n\x04mode\x18\x01 \x01(\x0e\x32 .headgate.chat.v1.ToolChoiceModeB\x0e\xe2\x41\x01\x01\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x1d\n\x04name\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18@H\x00\x42\x0f\n\x06\x63hoice\x12\x05\xbaH\x02\x08\x01*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x42\xaf\x01\n\x14\x63om.headgate.chat.v1B\tToolProtoP\x01Z\'headgate/gen/go/headgate/chat/v1;chatv1\xa2\x02\x06HGChat\xaa\x02\x10Headgate.Chat.V1\xca\x02\x10Headgate\\Chat\\V1\xe2\x02\x1cHeadgate\\Chat\\V1\\GPBMetadata\xea\x02\x12Headgate::Chat::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.chat.v1.tool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\024com.headgate.chat.v1B\tToolProtoP\001Z\'headgate/gen/go/headgate/chat/v1;chatv1\242\002\006HGChat\252\002\020Headgate.Chat.V1\312\002\020Headgate\\Chat\\V1\342\002\034Headgate\\Chat\\V1\\GPBMetadata\352\002\022Headgate::Chat::V1'
   _globals['_TOOL'].fields_by_name['name']._loaded_options = None
   _globals['_TOOL'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\031r\0272\025^[a-zA-Z0-9_-]{1,64}$'
   _globals['_TOOL'].fields_by_name['description']._loaded_options = None

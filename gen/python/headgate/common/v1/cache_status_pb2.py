@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%headgate/common/v1/cache_status.proto\x12\x12headgate.common.v1*\x8e\x01\n\x0b\x43\x61\x63heStatus\x12\x1c\n\x18\x43\x41\x43HE_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41\x43HE_STATUS_BYPASS\x10\x01\x12\x15\n\x11\x43\x41\x43HE_STATUS_MISS\x10\x02\x12\x16\n\x12\x43\x41\x43HE_STATUS_EXACT\x10\x03\x12\x19\n\x15\x43\x41\x43HE_STATUS_SEMANTIC\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%headgate/common/v1/cache_status.proto\x12\x12headgate.common.v1*\x8e\x01\n\x0b\x43\x61\x63heStatus\x12\x1c\n\x18\x43\x41\x43HE_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41\x43HE_STATUS_BYPASS\x10\x01\x12\x15\n\x11\x43\x41\x43HE_STATUS_MISS\x10\x02\x12\x16\n\x12\x43\x41\x43HE_STATUS_EXACT\x10\x03\x12\x19\n\x15\x43\x41\x43HE_STATUS_SEMANTIC\x10\x04\x42\xc6\x01\n\x16\x63om.headgate.common.v1B\x10\x43\x61\x63heStatusProtoP\x01Z+headgate/gen/go/headgate/common/v1;commonv1\xa2\x02\x08HGCommon\xaa\x02\x12Headgate.Common.V1\xca\x02\x12Headgate\\Common\\V1\xe2\x02\x1eHeadgate\\Common\\V1\\GPBMetadata\xea\x02\x14Headgate::Common::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.common.v1.cache_status_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\026com.headgate.common.v1B\020CacheStatusProtoP\001Z+headgate/gen/go/headgate/common/v1;commonv1\242\002\010HGCommon\252\002\022Headgate.Common.V1\312\002\022Headgate\\Common\\V1\342\002\036Headgate\\Common\\V1\\GPBMetadata\352\002\024Headgate::Common::V1'
   _globals['_CACHESTATUS']._serialized_start=62
   _globals['_CACHESTATUS']._serialized_end=204
 # @@protoc_insertion_point(module_scope)

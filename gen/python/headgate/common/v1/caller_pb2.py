@@ -26,13 +26,14 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadgate/common/v1/caller.proto\x12\x12headgate.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"n\n\x06\x43\x61ller\x12\'\n\x0forganization_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadgate/common/v1/caller.proto\x12\x12headgate.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"n\n\x06\x43\x61ller\x12\'\n\x0forganization_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\x42\xc1\x01\n\x16\x63om.headgate.common.v1B\x0b\x43\x61llerProtoP\x01Z+headgate/gen/go/headgate/common/v1;commonv1\xa2\x02\x08HGCommon\xaa\x02\x12Headgate.Common.V1\xca\x02\x12Headgate\\Common\\V1\xe2\x02\x1eHeadgate\\Common\\V1\\GPBMetadata\xea\x02\x14Headgate::Common::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.common.v1.caller_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\026com.headgate.common.v1B\013CallerProtoP\001Z+headgate/gen/go/headgate/common/v1;commonv1\242\002\010HGCommon\252\002\022Headgate.Common.V1\312\002\022Headgate\\Common\\V1\342\002\036Headgate\\Common\\V1\\GPBMetadata\352\002\024Headgate::Common::V1'
   _globals['_CALLER'].fields_by_name['organization_id']._loaded_options = None
   _globals['_CALLER'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\200\001'
   _globals['_CALLER'].fields_by_name['user_id']._loaded_options = None

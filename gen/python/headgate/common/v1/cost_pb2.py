@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dheadgate/common/v1/cost.proto\x12\x12headgate.common.v1\x1a\x1fgoogle/api/field_behavior.proto\"R\n\x04\x43ost\x12\x1a\n\x0c\x61mount_nanos\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08price_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08unpriced\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dheadgate/common/v1/cost.proto\x12\x12headgate.common.v1\x1a\x1fgoogle/api/field_behavior.proto\"R\n\x04\x43ost\x12\x1a\n\x0c\x61mount_nanos\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08price_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08unpriced\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\xbf\x01\n\x16\x63om.headgate.common.v1B\tCostProtoP\x01Z+headgate/gen/go/headgate/common/v1;commonv1\xa2\x02\x08HGCommon\xaa\x02\x12Headgate.Common.V1\xca\x02\x12Headgate\\Common\\V1\xe2\x02\x1eHeadgate\\Common\\V1\\GPBMetadata\xea\x02\x14Headgate::Common::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.common.v1.cost_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\026com.headgate.common.v1B\tCostProtoP\001Z+headgate/gen/go/headgate/common/v1;commonv1\242\002\010HGCommon\252\002\022Headgate.Common.V1\312\002\022Headgate\\Common\\V1\342\002\036Headgate\\Common\\V1\\GPBMetadata\352\002\024Headgate::Common::V1'
   _globals['_COST'].fields_by_name['amount_nanos']._loaded_options = None
   _globals['_COST'].fields_by_name['amount_nanos']._serialized_options = b'\342A\001\003'
   _globals['_COST'].fields_by_name['price_id']._loaded_options = None

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headgate/common/v1/outcome.proto\x12\x12headgate.common.v1*\xc4\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_COMPLETE\x10\x01\x12\x15\n\x11OUTCOME_TRUNCATED\x10\x02\x12\x14\n\x10OUTCOME_FILTERED\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\x12\x1d\n\x19OUTCOME_DEADLINE_EXCEEDED\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\x12\x13\n\x0fOUTCOME_ABORTED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headgate/common/v1/outcome.proto\x12\x12headgate.common.v1*\xc4\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_COMPLETE\x10\x01\x12\x15\n\x11OUTCOME_TRUNCATED\x10\x02\x12\x14\n\x10OUTCOME_FILTERED\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\x12\x1d\n\x19OUTCOME_DEADLINE_EXCEEDED\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\x12\x13\n\x0fOUTCOME_ABORTED\x10\x07\x42\xc2\x01\n\x16\x63om.headgate.common.v1B\x0cOutcomeProtoP\x01Z+headgate/gen/go/headgate/common/v1;commonv1\xa2\x02\x08HGCommon\xaa\x02\x12Headgate.Common.V1\xca\x02\x12Headgate\\Common\\V1\xe2\x02\x1eHeadgate\\Common\\V1\\GPBMetadata\xea\x02\x14Headgate::Common::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.common.v1.outcome_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\026com.headgate.common.v1B\014OutcomeProtoP\001Z+headgate/gen/go/headgate/common/v1;commonv1\242\002\010HGCommon\252\002\022Headgate.Common.V1\312\002\022Headgate\\Common\\V1\342\002\036Headgate\\Common\\V1\\GPBMetadata\352\002\024Headgate::Common::V1'
   _globals['_OUTCOME']._serialized_start=57
   _globals['_OUTCOME']._serialized_end=253
 # @@protoc_insertion_point(module_scope)

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadgate/common/v1/source.proto\x12\x12headgate.common.v1*\x81\x01\n\x0eResourceSource\x12\x1f\n\x1bRESOURCE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14RESOURCE_SOURCE_FILE\x10\x01\x12\x17\n\x13RESOURCE_SOURCE_API\x10\x02\x12\x1b\n\x17RESOURCE_SOURCE_BUILTIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadgate/common/v1/source.proto\x12\x12headgate.common.v1*\x81\x01\n\x0eResourceSource\x12\x1f\n\x1bRESOURCE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14RESOURCE_SOURCE_FILE\x10\x01\x12\x17\n\x13RESOURCE_SOURCE_API\x10\x02\x12\x1b\n\x17RESOURCE_SOURCE_BUILTIN\x10\x03\x42\xc1\x01\n\x16\x63om.headgate.common.v1B\x0bSourceProtoP\x01Z+headgate/gen/go/headgate/common/v1;commonv1\xa2\x02\x08HGCommon\xaa\x02\x12Headgate.Common.V1\xca\x02\x12Headgate\\Common\\V1\xe2\x02\x1eHeadgate\\Common\\V1\\GPBMetadata\xea\x02\x14Headgate::Common::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.common.v1.source_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\026com.headgate.common.v1B\013SourceProtoP\001Z+headgate/gen/go/headgate/common/v1;commonv1\242\002\010HGCommon\252\002\022Headgate.Common.V1\312\002\022Headgate\\Common\\V1\342\002\036Headgate\\Common\\V1\\GPBMetadata\352\002\024Headgate::Common::V1'
   _globals['_RESOURCESOURCE']._serialized_start=56
   _globals['_RESOURCESOURCE']._serialized_end=185
 # @@protoc_insertion_point(module_scope)
