@@ -74,6 +74,7 @@ async def exchange(simulator: Simulator, api: Api, request: web.Request) -> web.
     finally:
         if record.outcome == "running":
             record.outcome = "fault"
+        record.ended_at = time.time()
 
 
 async def _answer(simulator: Simulator, api: Api, request: web.Request, record: Record) -> web.StreamResponse:

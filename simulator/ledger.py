@@ -22,6 +22,8 @@ class Record(msgspec.Struct, gc=False):
     api: str
     started_at: float
     """Unix seconds."""
+    ended_at: float = 0.0
+    """Unix seconds; 0: it is running."""
     model: str = ""
     """Without its knobs."""
     streamed: bool = False

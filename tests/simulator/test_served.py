@@ -26,12 +26,14 @@ async def test_each_request_is_recorded_as_it_was_billed(
         message = await stream.get_final_message()
     first, second = await control.served()
     assert chat.usage is not None
-    assert first | {"started_at": 0} == {
+    assert 0 < first["started_at"] <= first["ended_at"] <= second["started_at"] <= second["ended_at"]
+    assert first | {"started_at": 0, "ended_at": 0} == {
         "seq": 1,
         "id": "sim-1",
         "request_id": "mine",
         "api": "openai.chat",
         "started_at": 0,
+        "ended_at": 0,
         "model": "sim-reasoning",
         "streamed": False,
         "input_tokens": 2,
