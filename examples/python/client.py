@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 from headgate.router.v1 import completion_pb2, router_service_pb2_grpc
 
 REQUEST = completion_pb2.CompletionRequest(model="fast", prompt="Why is the sky blue?")
-METADATA = [("authorization", f"Bearer {os.environ['KEY']}")]
+METADATA = (("authorization", f"Bearer {os.environ['KEY']}"),)
 
 
 def complete(router: router_service_pb2_grpc.RouterServiceStub) -> None:
@@ -18,7 +18,7 @@ def complete(router: router_service_pb2_grpc.RouterServiceStub) -> None:
         print(part.text)
     trailer = dict(call.trailing_metadata())
     for name in ("x-request-id", "x-cache", "x-headgate-cost-nanos"):
-        print(f"{name}: {trailer[name]}")
+        print(name, trailer[name], sep=": ")
 
 
 def hang_up(router: router_service_pb2_grpc.RouterServiceStub) -> None:
@@ -38,7 +38,7 @@ def stream(router: router_service_pb2_grpc.RouterServiceStub) -> None:
 
 def explain(error: grpc.RpcError) -> None:
     print(f"{error.code().name}: {error.details()}", file=sys.stderr)
-    trailer = dict(error.trailing_metadata())
+    trailer = {entry.key: entry.value for entry in error.trailing_metadata()}
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status_pb2.Status.FromString(trailer.get("grpc-status-details-bin", b"")).details:
         if detail.Unpack(info):
