@@ -47,6 +47,7 @@ def visit(
 ) -> Visit:
     example = Example(request.param, clone(tmp_path_factory.mktemp(request.param)))
     example.build()
+    suite.clear_faults()
     suite.fault({"tokens": "20"})
     suite.fault({"tokens": str(LONG), "gap": "50ms"})
     suite.fault({"tokens": "20", "ttft": "1s"})

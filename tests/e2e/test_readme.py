@@ -1,10 +1,9 @@
 """What the README says can be pasted, and is true."""
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 
@@ -45,7 +44,6 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "RouterService/ListTargets": ("TARGET_STATE_HEALTHY",),
     "BillingService/QueryUsage": ('"userId": "default"', '"costNanos"'),
 }
-BUF = Path(sys.executable).with_name("buf")
 _SETTING_UP = ("make ", "export PATH=")
 _MARK = "\x1e"
 
@@ -104,53 +102,6 @@ def test_the_python_client_streams_tokens(suite: RunningSuite, tmp_path: Path) -
     printed_an_answer(output_of([sys.executable, "client.py"], tmp_path, environ))
 
 
-GO_PLUGINS = ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
-GO_VERSION = (1, 26)
-GO_MODULE = """module app
-go 1.26.0
-require (
-	google.golang.org/genproto/googleapis/api v0.0.0-20261104224025-d1e00e9f33ab
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20261104224025-d1e00e9f33ab
-	google.golang.org/grpc v1.85.0
-	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2
-	google.golang.org/protobuf v1.36.12
-)
-"""
-
-
-@pytest.mark.timeout(900)
-def test_the_go_client_streams_tokens(suite: RunningSuite, tmp_path: Path) -> None:
-    environ = {**go_environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    (program,) = readme.blocks("go")
-    (tmp_path / "go.mod").write_text(GO_MODULE)
-    (tmp_path / "main.go").write_text(at_home_of(suite, program))
-    go_build(f"{tmp_path}/", GO_PLUGINS, tmp_path, environ)
-    (generate,) = re.findall(r"`buf (generate [^`]+?) <", readme.TEXT)
-    output_of([str(BUF), *generate.split(), str(tmp_path)], readme.ROOT, environ)
-    go_build("client", ["."], tmp_path, environ)
-    printed_an_answer(output_of([str(tmp_path / "client")], tmp_path, {"KEY": suite.new_key("go")}))
-
-
-def go_environment() -> Mapping[str, str]:
-    """Go's modules may be downloaded where servers are required, and only there."""
-    if which("go") is None:
-        pytest.skip("Go is not installed")
-    if os.environ.get("HEADGATE_TEST_REQUIRE_SERVERS") == "1":
-        return {}
-    version = re.findall(r"\d+", output_of(["go", "env", "GOVERSION"], readme.ROOT, {}))
-    if tuple(int(part) for part in version[:2]) < GO_VERSION:
-        pytest.skip("Go is older than gRPC for Go asks for")
-    return {"GOPROXY": "off", "GOSUMDB": "off"}
-
-
-def go_build(target: str, packages: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:
-    """:raises Skipped: a module is not in Go's cache, and may not be downloaded"""
-    done = _run(["go", "build", "-mod=mod", "-o", target, *packages], folder, environ)
-    if done.returncode and "GOPROXY=off" in done.stderr:
-        pytest.skip("Go's module cache does not have gRPC for Go")
-    assert done.returncode == 0, done.stderr
-
-
 def printed_an_answer(printed: str) -> None:
     answer, _, end = printed.rstrip().rpartition("\n")
     assert len(answer.split()) > 5, printed
@@ -198,19 +149,15 @@ def test_variables_that_are_named_are_read_by_their_service() -> None:
 
 
 def output_of(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
-    done = _run(command, folder, environ)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _run(command: list[str], folder: Path, environ: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    done = subprocess.run(
         command,
         cwd=folder,
         env=clean_environment(environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=800,
+        timeout=120,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -24,7 +24,7 @@ TOOLS: Mapping[str, Sequence[str]] = {
     "rust": ["cargo", "protoc"],
 }
 _COPIED = ("LICENSE", "clients", "examples", "gen/python", "protos", "pyproject.toml")
-_BUILT = ignore_patterns("__pycache__", ".venv", "client", "gen", "node_modules", "target")
+_BUILT = ignore_patterns("__pycache__", ".venv", "Cargo.lock", "client", "gen", "node_modules", "target")
 _OFFLINE = {
     "CARGO_NET_OFFLINE": "true",
     "GOPROXY": "off",
