@@ -33,6 +33,8 @@ _OFFLINE = {
     "npm_config_offline": "true",
 }
 _NOT_DOWNLOADED = re.compile(r"GOPROXY=off|ENOTCACHED|offline|No matching distribution")
+_BUILD_SECONDS = 600.0
+_RUN_SECONDS = 60.0
 _ADDRESS = "127.0.0.1:50051"
 
 
@@ -83,7 +85,8 @@ class Example:
         self.builds(commands(self.language)[:-1])
 
     def builds(self, lines: Sequence[str]) -> None:
-        done = self._run("\n".join(["set -e", *lines]), {} if may_download() else _OFFLINE)
+        environ = {} if may_download() else _OFFLINE
+        done = self._run("\n".join(["set -e", *lines]), environ, _BUILD_SECONDS)
         if done.returncode and not may_download() and _NOT_DOWNLOADED.search(done.stdout + done.stderr):
             pytest.skip(f"packages of the {self.language} example are not on this machine")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -91,9 +94,11 @@ class Example:
     def run(self, address: str, key: str) -> "subprocess.CompletedProcess[str]":
         line = commands(self.language)[-1]
         assert _ADDRESS in line
-        return self._run(line.replace(_ADDRESS, address), {"KEY": key})
+        return self._run(line.replace(_ADDRESS, address), {"KEY": key}, _RUN_SECONDS)
 
-    def _run(self, script: str, environ: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    def _run(
+        self, script: str, environ: Mapping[str, str], seconds: float
+    ) -> "subprocess.CompletedProcess[str]":
         tools = self.clone / "bin"
         path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
         return subprocess.run(
@@ -103,6 +108,6 @@ class Example:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=seconds,
             check=False,
         )
