@@ -11,7 +11,7 @@ from bench.frozen import FROZEN, PATIENCE_SECONDS, freeze_each
 from bench.lab import Lab
 from cli.suite.signals import StopSignals
 from tests.support.postgres_server import PostgresServer
-from tests.support.redis_server import require_binary
+from tests.support.programs import require_binary
 
 pytestmark = pytest.mark.timeout(180)
 # Without budgets: a hard one refuses while billing is lost, as it should.

@@ -8,7 +8,7 @@ import pytest
 
 from scripts import contracts
 from tests.support.examples import Example, clone, commands
-from tests.support.redis_server import require_binary
+from tests.support.programs import require_binary
 
 # Where a language puts the request of completions, and how it is called there.
 NAMED = {

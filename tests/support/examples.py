@@ -11,7 +11,7 @@ from shutil import copy, copytree, ignore_patterns
 
 import pytest
 
-from tests.support.redis_server import require_binary
+from tests.support.programs import require_binary
 from tests.support.suite import clean_environment
 
 ROOT = Path(__file__).parents[2]

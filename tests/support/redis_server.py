@@ -16,8 +16,6 @@ Without the binary these skip and say so; with HEADGATE_TEST_REQUIRE_SERVERS=1 t
 Each xdist worker has a server of its own.
 """
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -30,18 +28,9 @@ from typing import IO, Self
 import pytest
 import redis
 
+from tests.support.programs import require_binary
+
 _ATTEMPTS = 8
-
-
-def require_binary(name: str) -> str:
-    """The path of a server's program; without it the test skips, or fails when servers are required."""
-    found = shutil.which(name)
-    if found is not None:
-        return found
-    reason = f"{name} is not installed"
-    if os.environ.get("HEADGATE_TEST_REQUIRE_SERVERS") == "1":
-        pytest.fail(f"{reason}, and HEADGATE_TEST_REQUIRE_SERVERS=1")
-    pytest.skip(reason)
 
 
 class RedisServer:

@@ -1,6 +1,8 @@
 """Server reflection under both its names, v1 and v1alpha: the messages are the same on the wire."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -18,7 +20,7 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
     """Describe the services, and all that their files import, options and their extensions included."""
     names = [*service_names, V1, V1ALPHA]
     _define_v1(descriptor_pool.Default())
-    servicer = ReflectionServicer(names, pool=_described(names))
+    servicer = ReflectionServicer(names, pool=_Symbols(_described(names)))
     add_ServerReflectionServicer_to_server(servicer, server)
     handlers = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
@@ -28,6 +30,36 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
         )
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, handlers),))
+
+
+class _Symbols:
+    """A descriptor pool that also finds methods, and the values of an enum by its name, as the protocol asks.
+
+    The library's servicer asks it for the file of a symbol, and Python's pool does not know these two kinds.
+    """
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - the pool's name
+        """:raises KeyError: there is no such symbol."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            owner, _, member = symbol.rpartition(".")
+            file = self._pool.FindFileContainingSymbol(owner)
+            if not any(member in members for members in self._members(owner)):
+                raise
+            return file
+
+    def _members(self, owner: str) -> Iterator[Container[str]]:
+        with suppress(KeyError):
+            yield self._pool.FindServiceByName(owner).methods_by_name
+        with suppress(KeyError):
+            yield self._pool.FindEnumTypeByName(owner).values_by_name
 
 
 def _described(service_names: Sequence[str]) -> descriptor_pool.DescriptorPool:

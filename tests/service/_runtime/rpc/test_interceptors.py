@@ -40,7 +40,7 @@ async def test_an_absent_or_invalid_request_id_is_replaced_by_a_new_one(echo: Se
 
 async def test_the_servicer_sees_the_callers_deadline(echo: Served) -> None:
     ends_at = float((await echo.unary()(request("hi", mode="deadline"), timeout=60)).text)
-    assert 50 < ends_at - time.monotonic() <= 60
+    assert 50 < ends_at - time.monotonic() < 61  # gRPC rounds up what it sends
     assert (await echo.unary()(request("hi", mode="deadline"))).text == "None"
 
 

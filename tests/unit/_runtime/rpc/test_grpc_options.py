@@ -13,6 +13,8 @@ from services._runtime.rpc.server import server_options
 SETTINGS = dataclasses.replace(
     ProcessSettings(listen="127.0.0.1:0"), workers=2, max_connection_age_seconds=60.0
 )
+OTHERS_PING_MS = 5_000
+"""The most often that clients are set to in practice; ten seconds is the least that grpc-go allows."""
 NAMES = sorted({name for name, _ in [*server_options(SETTINGS), *channel_options(1)]})
 
 
@@ -30,8 +32,8 @@ def test_the_core_does_not_know_a_misspelt_one(core: bytes) -> None:
     assert b"grpc.http2.min_recv_ping_interval_without_data_ms\0" not in core
 
 
-def test_servers_take_pings_as_often_as_channels_send_them() -> None:
+def test_servers_take_pings_far_more_often_than_clients_send_them() -> None:
     allowed = dict(server_options(SETTINGS))["grpc.http2.min_ping_interval_without_data_ms"]
     sent = dict(channel_options(1))["grpc.keepalive_time_ms"]
     assert isinstance(sent, int)
-    assert allowed < sent
+    assert allowed < OTHERS_PING_MS / 2 < sent

@@ -1,0 +1,94 @@
+"""Clients that ping wait through a silence: `python scripts/silence.py --seconds 90`.
+
+The model server says nothing for that long before its first token, and clients with different keepalives wait for it through
+a router as `headgate up` starts it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import grpc
+
+from cli.suite.configuration import demo_file
+from cli.suite.first_key import ensure_key
+from cli.suite.signals import StopSignals
+from cli.suite.suite import Suite, SuiteOptions
+from headgate.common.v1 import outcome_pb2
+from headgate.router.v1 import completion_pb2, router_service_pb2_grpc
+
+EVERY_SECONDS = (5, 10, 20)
+"""The most often that clients are set to in practice; the least of grpc-go; what many proxies have."""
+_SLACK_SECONDS = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=90, help="how long the model server is silent")
+    seconds = parser.parse_args().seconds
+    with (
+        tempfile.TemporaryDirectory(prefix="headgate-silence-") as folder,
+        StopSignals(interrupting=True) as signals,
+        Suite(patient(Path(folder), seconds), os.environ, signals) as suite,
+    ):
+        addresses = suite.start()
+        key = ensure_key(suite.installation, addresses)
+        be_silent(addresses.simulator, seconds)
+        with ThreadPoolExecutor(len(EVERY_SECONDS)) as clients:
+            waits = [
+                clients.submit(wait, addresses.grpc["router"], key, every, seconds) for every in EVERY_SECONDS
+            ]
+        outcomes = [each.result() for each in waits]
+    for every, outcome in zip(EVERY_SECONDS, outcomes, strict=True):
+        print(f"pings every {every} s: {outcome}")
+    return 0 if all(outcome.startswith("OUTCOME_COMPLETE") for outcome in outcomes) else 1
+
+
+def patient(folder: Path, seconds: int) -> SuiteOptions:
+    """The demonstration's configuration, whose simulator is given so long for its first token."""
+    text, provider = demo_file().read_text(encoding="utf-8"), "      api: openai\n"
+    config = folder / "patient.yaml"
+    longer = f"{provider}      first_token_timeout_seconds: {seconds + _SLACK_SECONDS}\n"
+    config.write_text(text.replace(provider, longer), encoding="utf-8")
+    return SuiteOptions(folder, config, simulator=True, free_ports=True)
+
+
+def be_silent(simulator: str, seconds: int) -> None:
+    body = json.dumps({"faults": {"ttft": f"{seconds}s"}, "count": None}).encode()
+    request = Request(f"{simulator}/control/faults", body, {"Content-Type": "application/json"})  # noqa: S310
+    with urlopen(request, timeout=5):  # noqa: S310 - our own simulator
+        pass
+
+
+def wait(address: str, key: str, every_seconds: int, silent_seconds: int) -> str:
+    options = [
+        ("grpc.keepalive_time_ms", every_seconds * 1000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    request = completion_pb2.CompletionRequest(model="sim-small", prompt=f"Think for {silent_seconds} s.")
+    began, outcome = time.monotonic(), "no end"
+    with grpc.insecure_channel(address, options) as channel:
+        router = router_service_pb2_grpc.RouterServiceStub(channel)
+        try:
+            for event in router.StreamComplete(
+                request,
+                metadata=(("authorization", f"Bearer {key}"),),
+                timeout=silent_seconds + _SLACK_SECONDS,
+            ):
+                if event.HasField("finished"):
+                    outcome = outcome_pb2.Outcome.Name(event.finished.outcome)
+        except grpc.RpcError as error:
+            outcome = f"{error.code().name}: {error.details()}"
+    return f"{outcome} after {time.monotonic() - began:.0f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
