@@ -14,6 +14,8 @@ from tests.support.suite import RunningSuite
 # The first test of a language downloads and builds.
 pytestmark = pytest.mark.timeout(900)
 
+SOURCES = ("*.go", "*.java", "*.mjs", "*.py", "*.rs")
+MOST_LINES = 40
 REQUESTS = 3
 """Of one run, and as many as the limit has room for: a second run is refused."""
 REFILL_SECONDS = 3600
@@ -97,3 +99,11 @@ def test_a_key_that_is_wrong_is_a_refusal_without_a_time(visit: Visit, suite: Ru
 def test_every_folder_is_run_here_and_listed() -> None:
     folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
     assert folders == set(TOOLS) == set(re.findall(r"^## \[.+\]\((\w+)\)$", README, re.MULTILINE))
+
+
+def test_every_source_is_read_at_a_glance() -> None:
+    sources = [path for kind in SOURCES for path in (ROOT / "examples").glob(f"*/**/{kind}")]
+    sources = [path for path in sources if not {"node_modules", "target", "gen", ".venv"} & set(path.parts)]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in sources}
+    assert len(lengths) >= 5 * len(TOOLS)
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
