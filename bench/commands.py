@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import comparison, footprint, frozen, growth, hops, profiling, scaling
+from bench import against, comparison, footprint, frozen, growth, hops, profiling, scaling
 from bench import report as reports
 from bench.comparison import compare
 from bench.contenders import litellm, portkey
+from bench.contenders.checkout import checkout
 from bench.contenders.contender import Contender
 from bench.contenders.headgate import Shape, headgate
 from bench.contenders.simple import DIRECT, FLOOR
@@ -169,6 +170,23 @@ def workers(rounds: Rounds = 3) -> None:
             report.notes = scaling.notes(*report.rows)
         show(report, "two workers against one")
         finish(report, lab)
+
+
+@app.command("against", help=against.__doc__)
+def against_checkout(
+    other: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The other checkout.")],
+    only_scenario: Annotated[
+        list[str] | None, typer.Option("--only-scenario", help="Only these scenarios.")
+    ] = None,
+    rounds: Rounds = 5,
+    seconds: Seconds = None,
+) -> None:
+    chosen = [BY_NAME[name] for name in only_scenario] if only_scenario else SCENARIOS
+    with opened(lambda signals: [headgate(signals, Shape()), checkout(other)]) as lab:
+        for scenario in chosen:
+            report = against.compare_with(lab, scenario, rounds, seconds, tell)
+            show(report, f"{scenario.title}, against {other}")
+            finish(report, lab)
 
 
 @app.command("hops", help=hops.__doc__)

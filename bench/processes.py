@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+_SETTINGS = ("HEADGATE_", "OPENAI_", "ANTHROPIC_")
 _END_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
@@ -28,6 +29,11 @@ def bound(command: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else list(command)
 
 
+def inherited() -> dict[str, str]:
+    """The environment, without what configures a gateway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+
+
 @contextmanager
 def running(
     command: Sequence[str],
@@ -35,12 +41,15 @@ def running(
     environ: Mapping[str, str] | None = None,
     stop: signal.Signals = signal.SIGTERM,
     user: str | None = None,
+    *,
+    folder: Path | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             bound(command),
-            env={**os.environ, **(environ or {})},
+            env={**inherited(), **(environ or {})},
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

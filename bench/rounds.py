@@ -123,5 +123,10 @@ def added(row: Row, base: Row | None, metric: Metric) -> float | None:
     return median(metric(own) - metric(other) for own, other in zip(row.rounds, base.rounds, strict=False))
 
 
+def ratios(row: Row, base: Row, metric: Metric) -> list[float]:
+    """What it takes over what `base` takes in the same round, lowest first; a slow machine slows both."""
+    return sorted(metric(own) / metric(other) for own, other in zip(row.rounds, base.rounds, strict=True))
+
+
 def percentile(ordered: Sequence[int], share: float) -> int:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0

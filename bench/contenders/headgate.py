@@ -1,6 +1,5 @@
 """Headgate, started as a user starts it: `cli.suite`, on free ports, with embedded stores or on Redis and PostgreSQL."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from bench.contenders import headgate_config
 from bench.contenders.contender import Access, Contender, Place, Running
 from bench.generator.window import Target
 from bench.ledger import Ledger
+from bench.processes import inherited
 from bench.servers import PostgresServer, RedisServer
 from cli import accounts
 from cli.client import Peer, connected
@@ -18,9 +18,8 @@ from cli.installation import SERVICES
 from cli.suite.signals import StopSignals
 from cli.suite.suite import Suite, SuiteOptions
 
-_OTHERS = ("HEADGATE_", "OPENAI_", "ANTHROPIC_")
 _SAMPLED = "0.01"
-_SECRET = "only-for-benchmarks"  # noqa: S105 - keys of the benchmark's own making
+SECRET = "only-for-benchmarks"  # noqa: S105 - keys of the benchmark's own making
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def headgate(signals: StopSignals, shape: Shape) -> Contender:
 def _running(signals: StopSignals, shape: Shape, place: Place) -> Iterator[Running]:
     with ExitStack() as ending:
         stores: dict[str, int] = {}
-        environ = {**_clean_environment(), **_everything_on(place.folder), **shape.environ}
+        environ = {**inherited(), **everything_on(place.folder), **shape.environ}
         if shape.is_shared:
             redis = ending.enter_context(RedisServer.running(place.folder))
             postgres = ending.enter_context(PostgresServer.running())
@@ -57,17 +56,21 @@ def _running(signals: StopSignals, shape: Shape, place: Place) -> Iterator[Runni
         addresses = suite.start()
         token = suite.installation.internal_token({})
         billing = ending.enter_context(connected("billing", addresses.grpc["billing"], token))
-        keys = _make_keys(billing, shape.organizations)
+        keys = make_keys(billing, shape.organizations)
         yield Running(
             shape.name,
             Target("headgate", addresses.grpc["router"], keys=keys, connections=shape.connections),
             {name: suite.children[name].pid for name in SERVICES} | stores,
             counted_as=shape.name,
-            access=Access(addresses, token, place.folder / "data", _SECRET, Ledger(billing)),
+            access=Access(addresses, token, place.folder / "data", SECRET, Ledger(billing)),
         )
 
 
 def _options(place: Place, shape: Shape) -> SuiteOptions:
+    return SuiteOptions(place.folder / "data", write_config(place, shape), simulator=False, free_ports=True)
+
+
+def write_config(place: Place, shape: Shape) -> Path:
     config = place.folder / "headgate.yaml"
     text = headgate_config.document(
         f"{place.upstream}/{shape.name}",
@@ -76,10 +79,10 @@ def _options(place: Place, shape: Shape) -> SuiteOptions:
         budgets=shape.budgets,
     )
     config.write_text(text, encoding="utf-8")
-    return SuiteOptions(place.folder / "data", config, simulator=False, free_ports=True)
+    return config
 
 
-def _make_keys(billing: Peer, organizations: int) -> tuple[str, ...]:
+def make_keys(billing: Peer, organizations: int) -> tuple[str, ...]:
     made = (
         accounts.create_key(billing, headgate_config.organization(index), "user")
         for index in range(organizations)
@@ -87,13 +90,9 @@ def _make_keys(billing: Peer, organizations: int) -> tuple[str, ...]:
     return tuple(each.token for each in made)
 
 
-def _clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
-
-
-def _everything_on(folder: Path) -> dict[str, str]:
+def everything_on(folder: Path) -> dict[str, str]:
     """Traces are sampled into files; metrics, authentication, cache, limits and holds are on by default."""
-    made = {"HEADGATE_BILLING_KEY_PEPPER": _SECRET}
+    made = {"HEADGATE_BILLING_KEY_PEPPER": SECRET}
     for name in SERVICES:
         made[f"HEADGATE_{name.upper()}_TRACE_FILE"] = str(folder / f"{name}.traces.jsonl")
         made[f"HEADGATE_{name.upper()}_TRACE_SAMPLE_RATIO"] = _SAMPLED
@@ -103,7 +102,7 @@ def _everything_on(folder: Path) -> dict[str, str]:
 def _shared_stores(redis: str, postgres: str, workers: int) -> dict[str, str]:
     return {
         "HEADGATE_CACHE_STORE": redis,
-        "HEADGATE_CACHE_KEY_SECRET": _SECRET,
+        "HEADGATE_CACHE_KEYSECRET": SECRET,
         "HEADGATE_RATELIMIT_STORE": redis,
         "HEADGATE_BILLING_STORE": postgres,
         **{f"HEADGATE_{name.upper()}_WORKERS": str(workers) for name in SERVICES},
