@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 FACTOR = 8
 _SAMPLES = 256
@@ -38,8 +36,7 @@ class LearnedTimeout:
             self.seconds = min(self._ceiling_seconds, max(self._floor_seconds, FACTOR * usual))
 
 
-@asynccontextmanager
-async def awake_timeout(seconds: float) -> AsyncIterator[None]:
+class awake_timeout:  # noqa: N801 - called as `asyncio.timeout` is
     """As `asyncio.timeout`, but for a loop that stood still itself when the time was over.
 
     What arrived meanwhile is then looked at first, for as long as the loop was late: a stopped process must not take its
@@ -47,16 +44,34 @@ async def awake_timeout(seconds: float) -> AsyncIterator[None]:
 
     :raises TimeoutError: the time is over.
     """
-    loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
-    async with asyncio.timeout(None) as timeout:
 
-        def end() -> None:
-            late = loop.time() - due
-            timeout.reschedule(loop.time() + (min(late, seconds) if late > _LATE_SECONDS else 0.0))
+    __slots__ = ("_cancelling", "_due", "_is_over", "_loop", "_seconds", "_task", "_timer")
 
-        timer = loop.call_at(due, end)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._is_over = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - whatever awaits runs in one
+        self._task, self._cancelling = task, task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + self._seconds
+        self._timer = self._loop.call_at(self._due, self._on_due)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        # Who was cancelled by somebody else besides stays cancelled.
+        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError
+
+    def _on_due(self) -> None:
+        late = self._loop.time() - self._due
+        if late > _LATE_SECONDS:
+            self._timer = self._loop.call_later(min(late, self._seconds), self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._task.cancel()

@@ -87,3 +87,36 @@ def test_a_loop_that_stood_still_waits_for_no_longer_than_the_time_itself_once_m
         assert asyncio.get_running_loop().time() == 30.5
 
     run_in_virtual_time(main())
+
+
+def test_who_is_cancelled_by_somebody_else_stays_cancelled() -> None:
+    async def main() -> None:
+        async def waiting() -> None:
+            async with awake_timeout(0.5):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(waiting())
+        # Both in one turn of the loop.
+        asyncio.get_running_loop().call_at(0.5, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_in_virtual_time(main())
+
+
+def test_what_it_ends_may_fail_in_its_own_way() -> None:
+    async def main() -> None:
+        async def translated() -> None:
+            async with awake_timeout(0.5):
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    raise ConnectionError from None
+
+        with pytest.raises(ConnectionError):
+            await translated()
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+
+    run_in_virtual_time(main())
