@@ -83,14 +83,18 @@ def _in_scope(
         name = f"{scope}.{message.name}"
         yield name
         yield from (f"{name}.{field.name}" for field in message.field)
-        # The oneof of an `optional` field has no name that anybody would use.
-        yield from (f"{name}.{oneof.name}" for oneof in message.oneof_decl if not oneof.name.startswith("_"))
+        yield from (f"{name}.{oneof.name}" for oneof in message.oneof_decl)
         yield from _in_scope(name, message.nested_type, message.enum_type, message.extension)
 
 
 def extensions(file: FileDescriptorProto) -> Iterator[tuple[str, int]]:
     """What is extended, and the number."""
-    yield from ((each.extendee.lstrip("."), each.number) for each in file.extension)
+    declared, scopes = list(file.extension), list(file.message_type)
+    while scopes:
+        scope = scopes.pop()
+        declared += scope.extension
+        scopes += scope.nested_type
+    yield from ((each.extendee.lstrip("."), each.number) for each in declared)
 
 
 def defines(answer: pb.ServerReflectionResponse) -> set[str]:

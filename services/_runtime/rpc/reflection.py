@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -19,8 +20,7 @@ V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
     """Describe the services, and all that their files import, options and their extensions included."""
     names = [*service_names, V1, V1ALPHA]
-    _define_v1(descriptor_pool.Default())
-    servicer = ReflectionServicer(names, pool=_Symbols(_described(names)))
+    servicer = ReflectionServicer(names, pool=_Symbols(names))
     add_ServerReflectionServicer_to_server(servicer, server)
     handlers = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
@@ -35,11 +35,17 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
 class _Symbols:
     """A descriptor pool that also finds methods, and the values of an enum by its name, as the protocol asks.
 
-    The library's servicer asks it for the file of a symbol, and Python's pool does not know these two kinds.
+    The library's servicer asks it for the file of a symbol, and Python's pool does not know these two kinds. It is made at
+    the first question: most processes are never asked one.
     """
 
-    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
-        self._pool = pool
+    def __init__(self, service_names: Sequence[str]) -> None:
+        self._service_names = service_names
+
+    @cached_property
+    def _pool(self) -> descriptor_pool.DescriptorPool:
+        _define_v1(descriptor_pool.Default())
+        return _described(self._service_names)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pool, name)
