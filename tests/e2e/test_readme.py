@@ -43,22 +43,21 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "RouterService/GetMyUsage": ('"costNanos"', '"model": "sim-small"'),
     "RouterService/ListTargets": ("TARGET_STATE_HEALTHY",),
     "BillingService/QueryUsage": ('"userId": "default"', '"costNanos"'),
+    "ghz --insecure": ("[OK]", "20 responses"),
 }
 _SETTING_UP = ("make ", "export PATH=")
+_TOOLS = ("grpcurl", "ghz")
 _MARK = "\x1e"
 
 
 @pytest.fixture(scope="module")
 def pasted(suite: RunningSuite, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Statements and what they printed, pasted into one shell; without grpcurl, those of `headgate` alone."""
+    """Statements and what they printed, pasted into one shell; without those whose tool is absent."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / ".headgate").symlink_to(suite.data_dir)
     (folder / ".venv").symlink_to(sys.prefix)
-    wanted = [
-        each
-        for each in readme.statements()
-        if not each.startswith("make ") and (which("grpcurl") or not each.startswith("grpcurl"))
-    ]
+    absent = tuple(f"{tool} " for tool in _TOOLS if which(tool) is None)
+    wanted = [each for each in readme.statements() if not each.startswith(("make ", *absent))]
     script = "\n".join(["set -e", *(f"printf '{_MARK}'\n{at_home_of(suite, each)}" for each in wanted)])
     done = subprocess.run(
         ["bash", "-c", script],
@@ -86,7 +85,7 @@ def at_home_of(suite: RunningSuite, text: str) -> str:
 def test_a_pasted_statement_prints_what_it_promises(part: str, pasted: Mapping[str, str]) -> None:
     (statement,) = [each for each in readme.statements() if part in each]
     if statement not in pasted:
-        pytest.skip("grpcurl is not installed")
+        pytest.skip(f"{statement.split()[0]} is not installed")
     assert [words for words in PRINTED[part] if words not in pasted[statement]] == []
 
 

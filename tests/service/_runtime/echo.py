@@ -166,6 +166,8 @@ class EchoServicer:
             context.current().trailing_metadata.append(("x-headgate-cost-nanos", "7"))
             violations = [QuotaViolation("limit:rpm", "60 a minute")]
             raise LimitedError("slow down", retry_after_seconds=2.5, quota_violations=violations)
+        if mode == "billed":
+            raise PeerUnavailableError("what was produced is billed", retryable=False)
         if mode == "wait":
             self.entered.set()
             await self.release.wait()

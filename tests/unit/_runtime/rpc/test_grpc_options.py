@@ -1,6 +1,7 @@
-"""The settings of grpc's core: it ignores in silence what it does not know."""
+"""The settings of grpc's core, ours and those that docs/connections.md gives: it ignores in silence what it does not know."""
 
 import dataclasses
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +16,11 @@ SETTINGS = dataclasses.replace(
 )
 OTHERS_PING_MS = 5_000
 """The most often that clients are set to in practice; ten seconds is the least that grpc-go allows."""
-NAMES = sorted({name for name, _ in [*server_options(SETTINGS), *channel_options(1)]})
+DOCUMENTED = re.findall(
+    r'"(grpc\.[a-z0-9_.]+)"',
+    (Path(__file__).parents[4] / "docs" / "connections.md").read_text(encoding="utf-8"),
+)
+NAMES = sorted({name for name, _ in [*server_options(SETTINGS), *channel_options(1)]} | set(DOCUMENTED))
 
 
 @pytest.fixture(scope="module")
