@@ -6,26 +6,21 @@ import subprocess
 import pytest
 
 from tests.support.programs import require_binary
+from tests.support.rpc_calls import AT_ANY_TIME
 from tests.support.suite import RunningSuite
 
 pytestmark = pytest.mark.timeout(300)
 REQUESTS = 20
-CALLS = {
-    "router": ("headgate.router.v1.RouterService/Complete", {"model": "fast", "prompt": "Hello"}),
-    "cache": ("headgate.cache.v1.CacheService/GetStats", {}),
-    "ratelimit": ("headgate.ratelimit.v1.RateLimitService/ListLimits", {}),
-    "billing": ("headgate.billing.v1.BillingService/ListPrices", {"page_size": 5}),
-}
 
 
 @pytest.mark.parametrize("method_of", ["{}/{}", "{}.{}"], ids=["slash", "dot"])
-@pytest.mark.parametrize("process", list(CALLS))
+@pytest.mark.parametrize("process", list(AT_ANY_TIME))
 def test_every_call_is_answered(suite: RunningSuite, process: str, method_of: str) -> None:
-    name, request = CALLS[process]
-    method = method_of.format(*name.split("/"))
+    call = AT_ANY_TIME[process]
+    method = method_of.format(*call.method.split("/"))
     token = suite.api_key if process == "router" else suite.internal_token
     command = [
-        *(require_binary("ghz"), "--insecure", "--call", method, "--data", json.dumps(request)),
+        *(require_binary("ghz"), "--insecure", "--call", method, "--data", json.dumps(call.request)),
         *("--metadata", json.dumps({"authorization": f"Bearer {token}"})),
         *("--total", str(REQUESTS), "--concurrency", "2", "--format", "json"),
         suite.addresses.grpc[process],

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
-import pytest
 from google.rpc import error_details_pb2
+
+from tests.support.programs import require_binary
 
 _BUF = Path(sys.executable).with_name("buf")
 _SECONDS = 60.0
@@ -56,12 +56,10 @@ class Grpcurl:
     name = "grpcurl"
 
     def __init__(self) -> None:
-        self._program = shutil.which("grpcurl")
-        if self._program is None:
-            pytest.skip("grpcurl is not installed")
+        self._program = require_binary("grpcurl")
 
     def run(self, *arguments: str) -> str:
-        return printed(str(self._program), "-plaintext", *arguments)
+        return printed(self._program, "-plaintext", *arguments)
 
     def services(self, address: str) -> set[str]:
         return set(self.run(address, "list").split())
@@ -72,7 +70,7 @@ class Grpcurl:
 
     def command(self, address: str, method: str, request: str, token: str) -> Sequence[str]:
         bearer = ("-H", f"authorization: Bearer {token}")
-        return (str(self._program), "-plaintext", "-format-error", *bearer, "-d", request, address, method)
+        return (self._program, "-plaintext", "-format-error", *bearer, "-d", request, address, method)
 
     def status(self, errors: str) -> tuple[str, str]:
         status = json.loads(errors)

@@ -209,3 +209,11 @@ CALLS: Mapping[str, tuple[Call, ...]] = {
 }
 WITHOUT_CHANNELS = {call.method for call in _CHANNELZ_OF_CLIENTS}
 """They tell of channels to other processes, which only the router has."""
+
+AT_ANY_TIME: Mapping[str, Call] = {
+    "router": Call("headgate.router.v1.RouterService/Complete", _ASK),
+    "cache": Call("headgate.cache.v1.CacheService/GetStats"),
+    "ratelimit": Call("headgate.ratelimit.v1.RateLimitService/ListLimits"),
+    "billing": Call("headgate.billing.v1.BillingService/ListPrices", {"page_size": 5}),
+}
+"""One of each process that needs no other before it, and may be repeated."""
