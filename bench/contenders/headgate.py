@@ -102,7 +102,7 @@ def everything_on(folder: Path) -> dict[str, str]:
 def _shared_stores(redis: str, postgres: str, workers: int) -> dict[str, str]:
     return {
         "HEADGATE_CACHE_STORE": redis,
-        "HEADGATE_CACHE_KEYSECRET": SECRET,
+        "HEADGATE_CACHE_KEY_SECRET": SECRET,
         "HEADGATE_RATELIMIT_STORE": redis,
         "HEADGATE_BILLING_STORE": postgres,
         **{f"HEADGATE_{name.upper()}_WORKERS": str(workers) for name in SERVICES},

@@ -121,7 +121,7 @@ def test_every_module_of_it_is_imported_there(python: Path) -> None:
 
 def test_the_example_talks_to_a_running_suite_with_it(python: Path, suite: RunningSuite) -> None:
     program, address = str(ROOT / "examples/python/client.py"), suite.addresses.grpc["router"]
-    printed = run(str(python), "-I", program, address, KEY=suite.new_key("client-package"))
+    printed = run(str(python), "-E", "-s", program, address, KEY=suite.new_key("client-package"))
     assert " tokens, " in printed.splitlines()[-1]
 
 
