@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -21,6 +21,10 @@ def make_server(
     gRPC's own asks its core for one call, and for the next about five turns of the event loop after that one came. On a
     loop that is busy with streams a turn is long, and most of a request's time passes before anybody looks at it, while
     those that are served are too few to share batches, reads and messages. There is no public way to ask for more.
+
+    From 1.84 on it also begins a task, two turns of the loop and a wait among all registered methods for each call. Here
+    it is a wait at one door, without a task. Releases before 1.84 have no such door; once gRPC asks ahead by itself and
+    accepts without a task, `grpc.aio.server` does, and this module can go.
     """
     plain, cygrpc.AioServer = cygrpc.AioServer, _Server
     try:
@@ -30,35 +34,77 @@ def make_server(
 
 
 class _Server(cygrpc.AioServer):  # type: ignore[misc]
-    """Has `CALLS_ASKED_FOR` calls asked for; core fills them in their order."""
+    """Has `CALLS_ASKED_FOR` calls asked for."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._asked: deque[asyncio.Task[Any]] = deque()
+        self._door = _Door()
 
     def _make_request_call_future(self, method: bytes | None) -> Any:
         """The next call; gRPC's serving loop waits for it, begins its handler, and comes back for one more."""
         if method is not None:
             return super()._make_request_call_future(method)
-        while len(self._asked) < CALLS_ASKED_FOR:
-            self._asked.append(asyncio.get_running_loop().create_task(self._request_call()))
-        first = self._asked.popleft()
-        return _Arrived.of(first) if first.done() and first.exception() is None else first
+        while len(self._door) < CALLS_ASKED_FOR:
+            self._door.ask(self._request_call())
+        return self._door
 
     async def _start_shutting_down(self) -> None:
         await super()._start_shutting_down()
-        await asyncio.gather(*self._asked, return_exceptions=True)
+        await self._door.close()
+
+
+class _Door:
+    """Calls that were asked for, in their order, which is that in which core fills them.
+
+    To gRPC's serving loop, which waits for one thing at a time, it is a future: done while a call stands there. Who waits
+    for one that is here already goes on at once, not in a later turn of the loop.
+    """
+
+    def __init__(self) -> None:
+        self._asked: deque[tuple[asyncio.Future[Any], Coroutine[Any, Any, Any]]] = deque()
+        self._waiting: Callable[[_Door], object] | None = None
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def ask(self, asking: Coroutine[Any, Any, Any]) -> None:
+        """`asking` waits for nothing but the future that core completes; then its result is the call."""
+        asked = asking.send(None)
+        asked.add_done_callback(self._knock)
+        self._asked.append((asked, asking))
+
+    def _knock(self, _asked: object) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.add_done_callback(waiting)
+
+    def done(self) -> bool:
+        return bool(self._asked) and self._asked[0][0].done()
+
+    def result(self) -> Any:
+        _, asking = self._asked.popleft()
+        try:
+            asking.send(None)
+        except StopIteration as ended:
+            return ended.value
+        raise asyncio.InvalidStateError("grpc.aio waits for more than a call")
+
+    def add_done_callback(self, callback: Callable[["_Door"], object]) -> None:
+        if self.done():
+            callback(self)
+        else:
+            self._waiting = callback
+
+    def remove_done_callback(self, _callback: object) -> None:
+        self._waiting = None
+
+    def cancel(self) -> None:
+        """Core answers what it was asked for: see `close`."""
+
+    def __await__(self) -> Iterator[None]:
+        """To gather what it waited for, once the serving loop has ended."""
+        return iter(())
+
+    async def close(self) -> None:
+        await asyncio.gather(*(asked for asked, _ in self._asked), return_exceptions=True)
         self._asked.clear()
-
-
-class _Arrived(asyncio.Future[Any]):
-    """A call that is here already: who waits for it goes on at once, not in a later turn of the loop."""
-
-    @classmethod
-    def of(cls, task: asyncio.Task[Any]) -> "_Arrived":
-        arrived = cls(loop=task.get_loop())
-        arrived.set_result(task.result())
-        return arrived
-
-    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:  # noqa: ARG002
-        callback(self)

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from services._runtime.rpc.accepting import CALLS_ASKED_FOR
+from services._runtime.rpc.accepting import CALLS_ASKED_FOR, make_server
 from tests.service._runtime.conftest import Served
 from tests.service._runtime.echo import request
 
@@ -49,3 +49,12 @@ async def test_every_call_that_meets_a_stop_ends_and_those_that_were_taken_are_a
     # CANCELLED is what core makes of those that it had, and nobody had taken; UNAVAILABLE of one that it loses, after the drain.
     assert set(kinds) <= {"EchoResponse", grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     assert kinds["EchoResponse"] == served.servicer.calls
+
+
+def test_a_loop_that_ends_without_a_stop_does_not_wait_for_a_call() -> None:
+    async def begin() -> None:
+        server = make_server((), ())
+        server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+
+    asyncio.run(begin())
