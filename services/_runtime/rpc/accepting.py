@@ -99,7 +99,8 @@ class _Door:
         self._waiting = None
 
     def cancel(self) -> None:
-        """Core answers what it was asked for: see `close`."""
+        for asked, _ in self._asked:
+            asked.cancel()
 
     def __await__(self) -> Iterator[None]:
         """To gather what it waited for, once the serving loop has ended."""
