@@ -1,6 +1,7 @@
 """How calls are taken from gRPC's core: many at a time, and when the server stops each that was taken is answered."""
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from services._runtime.rpc.accepting import CALLS_ASKED_FOR, make_server
+from services._runtime.rpc.accepting import CALLS_ASKED_FOR
 from tests.service._runtime.conftest import Served
 from tests.service._runtime.echo import request
 
@@ -51,10 +52,22 @@ async def test_every_call_that_meets_a_stop_ends_and_those_that_were_taken_are_a
     assert kinds["EchoResponse"] == served.servicer.calls
 
 
-def test_a_loop_that_ends_without_a_stop_does_not_wait_for_a_call() -> None:
-    async def begin() -> None:
-        server = make_server((), ())
-        server.add_insecure_port("127.0.0.1:0")
-        await server.start()
+async def test_a_loop_that_ends_without_a_stop_waits_for_no_call_and_says_nothing() -> None:
+    # In a process of its own: a server that nobody stops stays with the process.
+    program = """
+import asyncio
+from services._runtime.rpc.accepting import make_server
 
-    asyncio.run(begin())
+async def begin():
+    server = make_server((), ())
+    server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+asyncio.run(begin())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(30):
+        said, _ = await process.communicate()
+    assert (process.returncode, said) == (0, b"")
