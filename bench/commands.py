@@ -1,21 +1,22 @@
 """The commands of `python -m bench`."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bench import against, comparison, footprint, frozen, growth, hops, profiling, scaling
+from bench import against, comparison, footprint, frozen, growth, hops, instructions, profiling, scaling
 from bench import report as reports
 from bench.comparison import compare
 from bench.contenders import litellm, portkey
 from bench.contenders.checkout import checkout
-from bench.contenders.contender import Contender
+from bench.contenders.contender import AbsentError, Contender
 from bench.contenders.headgate import Shape, headgate
 from bench.contenders.simple import DIRECT, FLOOR
 from bench.growth import GROWTHS, Growth
@@ -187,6 +188,29 @@ def against_checkout(
             report = against.compare_with(lab, scenario, rounds, seconds, tell)
             show(report, f"{scenario.title}, against {other}")
             finish(report, lab)
+
+
+@app.command("instructions", help=instructions.__doc__)
+def count_instructions(
+    interpreter: Annotated[
+        list[Path] | None, typer.Option(help="The bare server on these, each with its own grpcio.")
+    ] = None,
+    router: Annotated[
+        list[Path] | None, typer.Option(help="The routers of these checkouts with their own .venv.")
+    ] = None,
+) -> None:
+    report = reports.new_report("instructions")
+    floors = interpreter or ([] if router else [Path(sys.executable)])
+    for counted, measure in ((floors, instructions.of_floor), (router or [], instructions.of_router)):
+        for each in counted:
+            try:
+                with TemporaryDirectory() as folder:
+                    report.notes |= measure(each, Path(folder), tell)
+            except AbsentError as error:
+                report.problems.append(str(error))
+                console.print(f"[red]{error}", highlight=False)
+    show(report, "thousands of instructions per call")
+    console.print(f"[dim]{reports.save(report)}", highlight=False)
 
 
 @app.command("hops", help=hops.__doc__)

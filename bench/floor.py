@@ -1,13 +1,18 @@
-"""The floor: what a bare grpc.aio server costs that does nothing. `python -m bench.floor` prints its address."""
+"""The floor: what a bare grpc.aio server costs that does nothing. `python -m bench.floor` prints its address.
+
+With `--accepting` it takes calls as Headgate's services do.
+"""
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 
 SERVICE = "bench.v1.Floor"
+ACCEPTING = "--accepting"
 
 
 async def _echo(request: bytes, _context: Any) -> bytes:
@@ -25,11 +30,19 @@ async def _exchange(_requests: object, context: Any) -> None:
         await context.write(request)
 
 
-async def _serve() -> None:
+def _server(*, accepting: bool) -> grpc.aio.Server:
+    if not accepting:
+        return grpc.aio.server()
+    from services._runtime.rpc.accepting import make_server
+
+    return make_server((), ())
+
+
+async def _serve(*, accepting: bool) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    server = grpc.aio.server()
+    server = _server(accepting=accepting)
     handlers: dict[str, Any] = {
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),
         "Stream": grpc.unary_stream_rpc_method_handler(_stream),
@@ -44,4 +57,4 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(accepting=ACCEPTING in sys.argv))

@@ -1,80 +1,100 @@
-"""Instructions of a bare gRPC server per call, counted by Valgrind's callgrind: the same on a busy machine."""
+"""Instructions per call of a bare gRPC server, or of the router, by Valgrind: a busy machine changes them by a hundredth.
 
-import re
-import shutil
+The bare server is counted with gRPC's own way to take calls, and with that of Headgate's services (`_runtime/rpc/accepting.py`).
+"""
+
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
+from msgspec.structs import replace
+
+from bench.callgrind import Counting, under_callgrind
+from bench.comparison import Tell
+from bench.contenders.checkout import AGAINST, checkout
 from bench.contenders.contender import AbsentError
-from bench.generator.window import Target, Window
+from bench.floor import ACCEPTING
+from bench.generator.window import Seen, Target, Window
+from bench.lab import Lab
 from bench.load import LoadGenerator
 from bench.processes import await_line, running
+from bench.scenarios import BY_NAME
 
+_ROOT = Path(__file__).parents[1]
+_WINDOWS = 3
+_CALLS = {"unary-miss": 400, "stream": 100}
+"""By scenario, in each window."""
+_WARMING_CALLS = 192
 _STARTING_SECONDS = 120.0
-_WARMING = 192
-_SECONDS = 300.0
-_IN_FLIGHT = 64
-_CHUNKS = 64
-_TOTAL = re.compile(r"^totals: (\d+)", re.MULTILINE)
+_SECONDS = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Instructions per call."""
+def of_floor(interpreter: Path, folder: Path, tell: Tell) -> dict[str, float]:
+    """Thousands a call, by what was counted. The interpreter needs nothing but grpcio.
 
-    unary: float
-    stream: float
+    :raises AbsentError: Valgrind is not installed
+    """
+    found: dict[str, float] = {}
+    for how, options in (("gRPC's own", []), ("accepting.py", [ACCEPTING])):
+        tell(f"floor, {how}: {interpreter}")
+        with _floor(interpreter, folder, options) as (counting, load):
+            counting.begin()
+            for name in _CALLS:
+                found[f"{_release(interpreter)}, {how}: {name}"] = _per_call(counting, load, name)
+    return found
 
 
-def count(folder: Path, *, accepting: str, interpreter: str = sys.executable, calls: int = 600) -> Counted:
-    """`accepting`: how the floor takes its calls, see bench/floor.py."""
-    with _counting(folder, interpreter, accepting) as server:
-        return Counted(
-            server.count(streamed=False, calls=calls), server.count(streamed=True, calls=calls // 4)
-        )
+def of_router(root: Path, folder: Path, tell: Tell) -> dict[str, float]:
+    """Thousands a request of a checkout's router, whose peers run as ever.
+
+    :raises AbsentError: Valgrind or the checkout's .venv is not there
+    """
+    tell(f"router: {root}")
+    others = ("services.cache", "services.ratelimit", "services.billing")
+    with Lab.open([checkout(root, under_callgrind(folder, others))], folder) as lab:
+        if AGAINST in lab.absent:
+            raise AbsentError(lab.absent[AGAINST])
+        member = lab.members[AGAINST]
+        counting = Counting(member.running.services["router"], folder)
+        counting.begin()
+        release = _release(root / ".venv" / "bin" / "python")
+        return {
+            f"{root.name}, {release}, router: {name}": _per_call(
+                counting, lambda w: lab.send(member, w), name
+            )
+            for name in _CALLS
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    pid: int
-    folder: Path
-    load: LoadGenerator
+def _per_call(counting: Counting, send: Callable[[Window], Seen], scenario: str) -> float:
+    """In thousands; the median of some windows, once the interpreter knows the way."""
+    window = replace(BY_NAME[scenario].window, seconds=_SECONDS, requests=_CALLS[scenario])
+    _sent(send, replace(window, requests=_WARMING_CALLS))
+    counts = [counting.count(lambda: _sent(send, window)) for _ in range(_WINDOWS)]
+    return median(counts) / window.requests / 1000
 
-    def count(self, *, streamed: bool, calls: int) -> float:
-        """What one call takes once the interpreter knows the way; calls stay in flight to the last one."""
-        self._send(streamed, _WARMING)
-        self._tell("--zero")
-        self._send(streamed, calls)
-        before = set(self.folder.glob("callgrind.*"))
-        self._tell("--dump")
-        (dump,) = set(self.folder.glob("callgrind.*")) - before
-        found = _TOTAL.search(dump.read_text(encoding="utf-8", errors="replace"))
-        assert found is not None, dump  # noqa: S101 - callgrind's own format
-        return int(found[1]) / calls
 
-    def _send(self, streamed: bool, calls: int) -> None:
-        window = Window(
-            streamed=streamed, concurrency=_IN_FLIGHT, seconds=_SECONDS, requests=calls, tokens=_CHUNKS
-        )
-        seen = self.load.run(window)
-        assert (seen.requests, seen.errors) == (calls, 0), seen.first_error  # noqa: S101
-
-    def _tell(self, what: str) -> None:
-        subprocess.run(["callgrind_control", what, str(self.pid)], check=True, capture_output=True)
+def _sent(send: Callable[[Window], Seen], window: Window) -> None:
+    seen = send(window)
+    if seen.errors:
+        raise RuntimeError(f"{seen.errors} errors, the first: {seen.first_error}")
 
 
 @contextmanager
-def _counting(folder: Path, interpreter: str, accepting: str) -> Iterator[_Server]:
-    if shutil.which("callgrind_control") is None:
-        raise AbsentError("callgrind_control is missing: install Valgrind")
-    folder.mkdir(parents=True, exist_ok=True)
-    valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.%p"]
+def _floor(
+    interpreter: Path, folder: Path, options: Sequence[str]
+) -> Iterator[tuple[Counting, Callable[[Window], Seen]]]:
     log = folder / "floor.log"
-    with running([*valgrind, interpreter, "-m", "bench.floor", accepting], log) as process:
+    command = [*under_callgrind(folder), str(interpreter), "-m", "bench.floor", *options]
+    with running(command, log, folder=_ROOT) as process:
         address = await_line(process, log, "ready ", _STARTING_SECONDS).split()[1]
         with LoadGenerator.running(Target("floor", address)) as load:
-            yield _Server(process.pid, folder, load)
+            yield Counting(process.pid, folder), load.run
+
+
+def _release(interpreter: Path) -> str:
+    program = "import grpc, platform; print(f'grpcio {grpc.__version__} on {platform.python_version()}')"
+    done = subprocess.run([interpreter, "-c", program], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

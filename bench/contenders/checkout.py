@@ -1,7 +1,7 @@
 """The Headgate of another checkout, on that checkout's own interpreter: what stands there beside what stands here."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,22 +16,23 @@ from cli.client import connected
 from cli.installation import SERVICES, Addresses, Installation
 
 AGAINST = "against"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 
 
-def checkout(root: Path) -> Contender:
-    return Contender(AGAINST, partial(_running, root.absolute()))
+def checkout(root: Path, under: Sequence[str] = ()) -> Contender:
+    """`under`: what its command is begun with, such as a profiler."""
+    return Contender(AGAINST, partial(_running, root.absolute(), under))
 
 
 @contextmanager
-def _running(root: Path, place: Place) -> Iterator[Running]:
+def _running(root: Path, under: Sequence[str], place: Place) -> Iterator[Running]:
     interpreter = root / ".venv" / "bin" / "python"
     if not interpreter.exists():
         raise AbsentError(f"{interpreter} is missing: run `make install` there")
     shape = Shape(AGAINST)
     installation = Installation(place.folder / "data")
-    up = [str(interpreter), "-P", "-m", "cli", "up", "--free-ports", "--no-simulator"]
+    up = [*under, str(interpreter), "-P", "-m", "cli", "up", "--free-ports", "--no-simulator"]
     up += ["--data-dir", str(installation.data_dir), "--config", str(write_config(place, shape))]
     log = place.folder / "up.log"
     environ = {**everything_on(place.folder), "PYTHONPATH": ""}
