@@ -22,9 +22,9 @@ def make_server(
     loop that is busy with streams a turn is long, and most of a request's time passes before anybody looks at it, while
     those that are served are too few to share batches, reads and messages. There is no public way to ask for more.
 
-    From 1.84 on it also begins a task, two turns of the loop and a wait among all registered methods for each call. Here
-    it is a wait at one door, without a task. Releases before 1.84 have no such door; once gRPC asks ahead by itself and
-    accepts without a task, `grpc.aio.server` does, and this module can go.
+    From 1.84 on it also takes a task, two more turns and a new wait for each call. Here calls come without a task. (Before
+    1.84 the serving loop does not come by here at all.) This module can go once gRPC has several calls asked for and takes
+    them without a task; its pull request 43461 does the second, and will need another door: the tests of this module fail then.
     """
     plain, cygrpc.AioServer = cygrpc.AioServer, _Server
     try:
