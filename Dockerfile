@@ -1,4 +1,5 @@
 # One image for the four services and the command line; the container's command says which: python -m services.<name>
+# 3.12 and 3.13 take more CPU for the same request: "Which gRPC, which Python" in docs/performance.md.
 FROM python:3.11-slim AS packages
 RUN python -m venv /opt/headgate
 COPY requirements.lock /tmp/requirements.lock

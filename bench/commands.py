@@ -206,7 +206,7 @@ def count_instructions(
             try:
                 with TemporaryDirectory() as folder:
                     report.notes |= measure(each, Path(folder), tell)
-            except AbsentError as error:
+            except (AbsentError, instructions.WrongAnswersError) as error:
                 report.problems.append(str(error))
                 console.print(f"[red]{error}", highlight=False)
     show(report, "thousands of instructions per call")

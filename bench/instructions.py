@@ -27,14 +27,21 @@ _WINDOWS = 3
 _CALLS = {"unary-miss": 400, "stream": 100}
 """By scenario, in each window."""
 _WARMING_CALLS = 192
+_IN_FLIGHT_IN_A_ROUTER = 16
+"""So slowed down, it would not hear from its peers in time with more."""
 _STARTING_SECONDS = 120.0
 _SECONDS = 600.0
+
+
+class WrongAnswersError(Exception):
+    """What was counted is not what was asked for; the message has the first."""
 
 
 def of_floor(interpreter: Path, folder: Path, tell: Tell) -> dict[str, float]:
     """Thousands a call, by what was counted. The interpreter needs nothing but grpcio.
 
     :raises AbsentError: Valgrind is not installed
+    :raises WrongAnswersError: a call failed
     """
     found: dict[str, float] = {}
     for how, options in (("gRPC's own", []), ("accepting.py", [ACCEPTING])):
@@ -50,6 +57,7 @@ def of_router(root: Path, folder: Path, tell: Tell) -> dict[str, float]:
     """Thousands a request of a checkout's router, whose peers run as ever.
 
     :raises AbsentError: Valgrind or the checkout's .venv is not there
+    :raises WrongAnswersError: a request failed
     """
     tell(f"router: {root}")
     others = ("services.cache", "services.ratelimit", "services.billing")
@@ -59,13 +67,12 @@ def of_router(root: Path, folder: Path, tell: Tell) -> dict[str, float]:
         member = lab.members[AGAINST]
         counting = Counting(member.running.services["router"], folder)
         counting.begin()
+
+        def send(window: Window) -> Seen:
+            return lab.send(member, replace(window, concurrency=_IN_FLIGHT_IN_A_ROUTER))
+
         release = _release(root / ".venv" / "bin" / "python")
-        return {
-            f"{root.name}, {release}, router: {name}": _per_call(
-                counting, lambda w: lab.send(member, w), name
-            )
-            for name in _CALLS
-        }
+        return {f"{root.name}, {release}, router: {name}": _per_call(counting, send, name) for name in _CALLS}
 
 
 def _per_call(counting: Counting, send: Callable[[Window], Seen], scenario: str) -> float:
@@ -79,7 +86,7 @@ def _per_call(counting: Counting, send: Callable[[Window], Seen], scenario: str)
 def _sent(send: Callable[[Window], Seen], window: Window) -> None:
     seen = send(window)
     if seen.errors:
-        raise RuntimeError(f"{seen.errors} errors, the first: {seen.first_error}")
+        raise WrongAnswersError(f"{seen.errors} errors, the first: {seen.first_error}")
 
 
 @contextmanager
