@@ -5,6 +5,7 @@ GatewayError
 ├── InvalidFieldError          INVALID_ARGUMENT   INVALID_FIELD
 ├── DeadlineExceededError      DEADLINE_EXCEEDED  DEADLINE_EXCEEDED
 ├── PeerUnavailableError       UNAVAILABLE        PEER_UNAVAILABLE
+├── OverloadedError            UNAVAILABLE        OVERLOADED
 ├── MessageTooLargeError       RESOURCE_EXHAUSTED INTERNAL
 ├── MissingCredentialsError    UNAUTHENTICATED    MISSING_CREDENTIALS
 ├── InvalidTokenError          UNAUTHENTICATED    INVALID_KEY
@@ -109,6 +110,13 @@ class PeerUnavailableError(GatewayError):
 
     code = Code.UNAVAILABLE
     reason = "PEER_UNAVAILABLE"
+
+
+class OverloadedError(GatewayError):
+    """The process has no room for the request now."""
+
+    code = Code.UNAVAILABLE
+    reason = "OVERLOADED"
 
 
 class MessageTooLargeError(GatewayError):

@@ -7,7 +7,6 @@ GatewayError
 ├── ProviderRejectedError       INVALID_ARGUMENT     PROVIDER_REJECTED
 ├── NoHealthyTargetError        UNAVAILABLE          NO_HEALTHY_TARGET
 ├── ProviderFailedError         UNAVAILABLE          PROVIDER_FAILED
-├── OverloadedError             UNAVAILABLE          OVERLOADED
 ├── RequestInFlightError        ABORTED              REQUEST_IN_FLIGHT
 ├── IdempotencyMismatchError    INVALID_ARGUMENT     IDEMPOTENCY_MISMATCH
 ├── SlowClientError             ABORTED              SLOW_CLIENT
@@ -59,13 +58,6 @@ class ProviderFailedError(GatewayError):
     code = Code.UNAVAILABLE
     reason = "PROVIDER_FAILED"
     retryable = False
-
-
-class OverloadedError(GatewayError):
-    """The process is draining, or its spool is full."""
-
-    code = Code.UNAVAILABLE
-    reason = "OVERLOADED"
 
 
 class RequestInFlightError(GatewayError):

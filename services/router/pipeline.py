@@ -16,13 +16,13 @@ from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, outcome_p
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime import context
-from services._runtime.errors import GatewayError, InternalError
+from services._runtime.errors import GatewayError, InternalError, OverloadedError
 from services.router.accounts.limit_settlement import LimitSettlements
 from services.router.accounts.settlement import Settlements
 from services.router.admission import Admission
 from services.router.answers.cache_policy import coalesce, is_worth_keeping, may_keep
 from services.router.answers.leg import describe, total_usage
-from services.router.errors import CallerCancelledError, OverloadedError
+from services.router.errors import CallerCancelledError
 from services.router.failover import Clock, Failover
 from services.router.idempotency import InFlight
 from services.router.peers import Cache, Principal

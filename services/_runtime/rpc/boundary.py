@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -26,15 +27,21 @@ _SERVER_FAULTS = frozenset(
 
 
 class Call:
-    """A call being served: gRPC's context and ours."""
+    """A call that was let in or refused: our context of it, and gRPC's once its request has arrived."""
 
-    __slots__ = ("context", "request", "span", "started")
+    __slots__ = ("context", "metadata", "refusal", "request", "span", "started")
 
-    def __init__(self, context: Any, request: RequestContext, started: float) -> None:
-        self.context = context
+    def __init__(self, request: RequestContext, metadata: Mapping[str, Any]) -> None:
         self.request = request
-        self.started = started
+        self.metadata = metadata
+        self.context: Any = None
+        self.started = 0.0
         self.span: Span | None = None
+        self.refusal: Exception | None = None
+
+
+_arriving: ContextVar[Call] = ContextVar("headgate_arriving_call")
+"""Of the task that gRPC serves a call in."""
 
 
 class Method:
@@ -63,35 +70,48 @@ class Boundary:
         name = full_name.lstrip("/")
         return Method(name, self._telemetry.rpc.method(name), trusted=trusted)
 
-    async def refusal(self, context: Any) -> GatewayError | None:
-        """Why the caller of a stream is not let in, so that nothing which it sends is parsed; None when it is."""
-        if self._authenticate is not None:
-            try:
-                await self._authenticate(metadata_of(context))
-            except GatewayError as error:
-                return error
-        return None
+    async def let_in(self, method: Method, metadata: Mapping[str, Any]) -> bool:
+        """Whether the caller is, by the metadata alone: nobody's request is read before.
 
-    async def serve(
-        self,
-        method: Method,
-        incoming: Any,
-        context: Any,
-        respond: Respond,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> Any:
+        What follows in the same task serves this call, or tells the caller why not.
+        """
+        call = self._admit(method, metadata)
+        _arriving.set(call)
+        if self._authenticate is None:
+            return True
+        try:
+            call.request.principal = await self._authenticate(metadata)
+        except asyncio.CancelledError:
+            raise
+        except Exception as refusal:  # noqa: BLE001 - raised again where every failure becomes a status
+            call.refusal = refusal
+            return False
+        return True
+
+    async def serve(self, method: Method, incoming: Any, context: Any, respond: Respond) -> Any:
         """What `respond` returns; its failure becomes the call's status.
 
-        A cancellation is always passed on, and is no error of this process. `metadata` is given where it is not just the
-        call's own.
+        A cancellation is always passed on, and is no error of this process.
         """
-        if metadata is None:
-            metadata = metadata_of(context)
-        call = self._admit(method, context, metadata)
+        return await self._serve(method, _arriving.get(), incoming, context, respond)
+
+    async def serve_next(
+        self, method: Method, incoming: Any, context: Any, respond: Respond, said: Mapping[str, Any]
+    ) -> Any:
+        """As `serve`, for one of many requests of a stream, each of which says what metadata would."""
+        first = _arriving.get()
+        call = self._admit(method, {**first.metadata, **said})
+        call.request.principal = first.request.principal
+        return await self._serve(method, call, incoming, context, respond)
+
+    async def _serve(self, method: Method, call: Call, incoming: Any, context: Any, respond: Respond) -> Any:
+        call.context, call.started = context, time.monotonic()
+        if (remaining := context.time_remaining()) is not None:
+            call.request.deadline = call.started + remaining
         method.metrics.begin()
         try:
-            if self._authenticate is not None:
-                call.request.principal = await self._authenticate(metadata)
+            if call.refusal is not None:
+                raise call.refusal
             response = await respond(incoming, call)
             if call.request.trailing_metadata:
                 context.set_trailing_metadata(tuple(call.request.trailing_metadata))
@@ -115,19 +135,17 @@ class Boundary:
             self._end(method, call)
             return response
 
-    def _admit(self, method: Method, context: Any, metadata: Mapping[str, Any]) -> Call:
+    def _admit(self, method: Method, metadata: Mapping[str, Any]) -> Call:
         request_id = metadata.get(REQUEST_ID_KEY)
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
             request_id = os.urandom(16).hex()
-        remaining, now = context.time_remaining(), time.monotonic()
         request = RequestContext(
             request_id=request_id,
             method=method.name,
-            deadline=None if remaining is None else now + remaining,
             # A trusted peer knows the id that it sent.
             trailing_metadata=[] if method.trusted else [(REQUEST_ID_KEY, request_id)],
         )
-        call = Call(context, request, now)
+        call = Call(request, metadata)
         call.span = self._telemetry.tracing.begin_server_span(request, metadata)
         request_context.enter(request)
         return call
@@ -161,10 +179,6 @@ class Boundary:
         if code in _SERVER_FAULTS:
             span.set_status(StatusCode.ERROR, reason)
         span.end()
-
-
-def metadata_of(context: Any) -> dict[str, Any]:
-    return dict(context.invocation_metadata() or ())
 
 
 def _cancellation(call: Call) -> Code:

@@ -1,16 +1,22 @@
 """The server's one interceptor: wraps each method once, so that a call pays only for what it uses."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 import grpc
 
-from services._runtime.errors import GatewayError
-from services._runtime.rpc.boundary import Boundary, Call, metadata_of
-from services._runtime.rpc.validation import decode, encode, validate
+from services._runtime.errors import FieldViolation, GatewayError
+from services._runtime.rpc.boundary import Boundary, Call, Method
+from services._runtime.rpc.room import BytesInFlight
+from services._runtime.rpc.validation import decode, encode, invalid_fields, validate, validate_in_pieces
+from services._runtime.rpc.wire import MOST_FIELDS, Shape, field_beyond, shape_of
 from services._runtime.telemetry.propagation import said_of, tell_batches
 
+SMALL_BYTES = 2048
+"""A request that is no longer can't cost others much, whatever is in it: a field takes two bytes at least."""
+Read = Callable[[Any], Awaitable[Any]]
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
 
 
@@ -30,11 +36,14 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         trusted_methods: frozenset[str] = frozenset(),
         *,
         max_message_bytes: int = 20 * 1024 * 1024,
+        max_bytes_in_flight: int = 256 * 1024 * 1024,
     ) -> None:
         self._boundary = boundary
         self._trusted_methods = trusted_methods
         self._max_message_bytes = max_message_bytes
-        self._wrapped: dict[str, Any] = {}
+        self._in_flight = BytesInFlight(max_bytes_in_flight)
+        self._judging = asyncio.Lock()
+        self._wrapped: dict[str, tuple[Method, Any]] = {}
 
     async def intercept_service(
         self,
@@ -42,21 +51,32 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         name = handler_call_details.method
-        wrapped = self._wrapped.get(name)
-        if wrapped is not None:
+        known = self._wrapped.get(name)
+        if known is None:
+            handler = await continuation(handler_call_details)
+            # An unknown method is not remembered: a caller could make up names for ever.
+            if handler is None or name.startswith(_PUBLIC_PREFIXES):
+                return handler
+            method = self._boundary.method(name, trusted=name in self._trusted_methods)
+            known = self._wrapped[name] = method, self._wrap(name, handler, method)
+        method, wrapped = known
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        if await self._boundary.let_in(method, metadata):
             return wrapped
-        handler = await continuation(handler_call_details)
-        # An unknown method is not remembered: a caller could make up names for ever.
-        if handler is None or name.startswith(_PUBLIC_PREFIXES):
-            return handler
-        wrapped = self._wrapped[name] = self._wrap(name, handler)
-        return wrapped
+        return self._refusing(method)
 
-    def _wrap(self, name: str, handler: Any) -> Any:
-        method = self._boundary.method(name, trusted=name in self._trusted_methods)
-        request = self._reader(name, handler)
+    def _refusing(self, method: Method) -> Any:
+        """Answers whatever kind of call, and reads nothing that the caller sends."""
+
+        async def refuse(_requests: Any, context: Any) -> None:
+            await self._boundary.serve(method, None, context, _nothing)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _wrap(self, name: str, handler: Any, method: Method) -> Any:
         if handler.stream_stream and method.trusted:
             return self._exchange(handler, method)
+        request = self._reader(name, handler)
         if handler.unary_unary:
             return self._single(handler, grpc.unary_unary_rpc_method_handler, method, request)
         if handler.stream_unary:
@@ -65,35 +85,58 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             return self._streaming(handler, grpc.unary_stream_rpc_method_handler, method, request)
         return self._streaming(handler, grpc.stream_stream_rpc_method_handler, method, request)
 
-    def _reader(self, name: str, handler: Any) -> Callable[[Any], Any]:
+    def _reader(self, name: str, handler: Any) -> Read:
         """What makes the servicer's argument of what gRPC hands over: bytes, or an iterator of messages."""
         if handler.request_streaming:
-            return lambda iterator: iterator
+            return _as_it_comes
         deserialize, max_bytes = handler.request_deserializer, self._max_message_bytes
         if name in self._trusted_methods:
-            return lambda raw: decode(deserialize, raw, max_bytes)
 
-        def read(raw: bytes) -> Any:
+            async def read_trusted(raw: bytes) -> Any:
+                return decode(deserialize, raw, max_bytes)
+
+            return read_trusted
+        shape = shape_of(deserialize.__self__.DESCRIPTOR)
+
+        async def read(raw: bytes) -> Any:
+            if len(raw) > SMALL_BYTES:
+                return await self._read_large(raw, shape, deserialize)
             request = decode(deserialize, raw, max_bytes)
             validate(request)
             return request
 
         return read
 
-    def _single(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
+    async def _read_large(self, raw: bytes, shape: Shape, deserialize: Callable[[bytes], Any]) -> Any:
+        """One at a time, and with turns of the loop for others: no caller can stop another.
+
+        :raises InvalidFieldError: it has too many fields, or one that breaks a rule.
+        """
+        async with self._judging:
+            if (path := field_beyond(raw, shape)) is not None:
+                text = f"the request has more than {MOST_FIELDS} fields in all: send fewer of these"
+                raise invalid_fields([FieldViolation(path, text)])
+            request = decode(deserialize, raw, self._max_message_bytes)
+            await validate_in_pieces(request)
+            return request
+
+    def _single(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_unary or handler.stream_unary
         serialize, max_bytes = handler.response_serializer or bytes, self._max_message_bytes
+        taking = self._taking(handler)
 
         async def respond(incoming: Any, call: Call) -> bytes:
-            return encode(serialize, await behaviour(read(incoming), call.context), max_bytes)
+            with taking(incoming, call):
+                response = await behaviour(await read(incoming), call.context)
+            return encode(serialize, response, max_bytes)
 
         async def wrapped(incoming: Any, context: Any) -> Any:
             return await serve(method, incoming, context, respond)
 
         return make(wrapped, request_deserializer=_deserializer(handler))
 
-    def _exchange(self, handler: Any, method: Any) -> Any:
-        serve, behaviour, refusal = self._boundary.serve, handler.stream_stream, self._boundary.refusal
+    def _exchange(self, handler: Any, method: Method) -> Any:
+        serve_next, behaviour = self._boundary.serve_next, handler.stream_stream
         deserialize, serialize = handler.request_deserializer, handler.response_serializer
         max_bytes = self._max_message_bytes
 
@@ -113,27 +156,28 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
                 return error
 
         async def wrapped(_requests: Any, context: Any) -> None:
-            refused, metadata = await refusal(context), metadata_of(context)
             while (raw := await context.read()) is not grpc.aio.EOF:
-                request = refused or read(raw)
+                request = read(raw)
                 said = {} if isinstance(request, GatewayError) else said_of(request.context)
-                await serve(method, request, context, respond, {**metadata, **said})
+                await serve_next(method, request, context, respond, said)
 
         return grpc.stream_stream_rpc_method_handler(wrapped)
 
-    def _streaming(self, handler: Any, make: Any, method: Any, read: Callable[[Any], Any]) -> Any:
+    def _streaming(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream
+        taking = self._taking(handler)
 
         async def respond(incoming: Any, call: Call) -> None:
-            responses = behaviour(read(incoming), call.context)
-            if not hasattr(responses, "__aiter__"):
-                await responses
-                return
-            # This loop takes the place of gRPC's own, so that a message pays for no second one.
-            write = call.context.write
-            async with aclosing(responses):
-                async for response in responses:
-                    await write(response)
+            with taking(incoming, call):
+                responses = behaviour(await read(incoming), call.context)
+                if not hasattr(responses, "__aiter__"):
+                    await responses
+                    return
+                # This loop takes the place of gRPC's own, so that a message pays for no second one.
+                write = call.context.write
+                async with aclosing(responses):
+                    async for response in responses:
+                        await write(response)
 
         async def wrapped(incoming: Any, context: Any) -> None:
             await serve(method, incoming, context, respond)
@@ -143,6 +187,24 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             request_deserializer=_deserializer(handler),
             response_serializer=handler.response_serializer,
         )
+
+    def _taking(self, handler: Any) -> Callable[[Any, Call], AbstractContextManager[None]]:
+        """What a request occupies while it is served."""
+        if handler.request_streaming:
+            return _nothing_taken
+        return lambda raw, call: self._in_flight.taken(len(raw), str(call.metadata.get("authorization", "")))
+
+
+async def _as_it_comes(iterator: Any) -> Any:
+    return iterator
+
+
+async def _nothing(_incoming: Any, _call: Call) -> None:
+    return
+
+
+def _nothing_taken(_incoming: Any, _call: Call) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _deserializer(handler: Any) -> Any:

@@ -1,15 +1,19 @@
 """Requests in: bytes to message, and the contract's protovalidate rules, as errors that name fields."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import protovalidate
+from buf.validate import validate_pb2
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from services._runtime.errors import FieldViolation, InvalidFieldError, MessageTooLargeError
 
 _validator = protovalidate.Validator()
+_PIECE_SECONDS = 0.004
 # A violation of protovalidate's `oneof` names its fields only in words.
 _AMONG = re.compile(r"(?:only )?one of (.+) (?:must|can) be set")
 
@@ -71,11 +75,50 @@ def _sizes(name: str, value: Any) -> Iterator[tuple[str, Any, int]]:
             yield from _sizes(f"{name}[{index}]", entry)
 
 
-def validate(request: Message) -> None:
-    """:raises InvalidFieldError: with a violation for each rule broken."""
-    violations = _validator.collect_violations(request)
+def validate(request: Message, path: str = "", *, all_violations: bool = True) -> None:
+    """A message that stands at `path` of the request, or the request itself.
+
+    :raises InvalidFieldError: with a violation for each rule broken, or for the first.
+    """
+    violations = _validator.collect_violations(request, fail_fast=not all_violations)
     if violations:
-        raise invalid_fields([found for each in violations for found in _field_violations(each.proto)])
+        raise invalid_fields([found for each in violations for found in _field_violations(each.proto, path)])
+
+
+async def validate_in_pieces(request: Message) -> None:
+    """As `validate`, for the first violation, with turns of the loop for others between the messages of long lists.
+
+    Rules on a list as a whole see its first message: how long it may be is told apart, and no rule compares messages.
+    """
+    shell = type(request)()
+    shell.CopyFrom(request)
+    lists = [
+        each.name for each, value in request.ListFields() if _is_list_of_messages(each) and len(value) > 1
+    ]
+    for name in lists:
+        _check_length(request, name)
+        del getattr(shell, name)[1:]
+    validate(shell, all_violations=False)
+    loop = asyncio.get_running_loop()
+    yield_at = loop.time() + _PIECE_SECONDS
+    for name in lists:
+        for place, message in enumerate(getattr(request, name)):
+            validate(message, f"{name}[{place}]", all_violations=False)
+            if loop.time() > yield_at:
+                await asyncio.sleep(0)
+                yield_at = loop.time() + _PIECE_SECONDS
+
+
+def _check_length(request: Message, name: str) -> None:
+    """By the rule of the field, which the shell can no longer break."""
+    rules = request.DESCRIPTOR.fields_by_name[name].GetOptions().Extensions[validate_pb2.field].repeated
+    length = len(getattr(request, name))
+    if rules.HasField("max_items") and length > rules.max_items:
+        raise invalid_fields([FieldViolation(name, f"must contain no more than {rules.max_items} item(s)")])
+
+
+def _is_list_of_messages(each: FieldDescriptor) -> bool:
+    return each.is_repeated and each.message_type is not None and not each.message_type.GetOptions().map_entry
 
 
 def invalid_fields(violations: list[FieldViolation]) -> InvalidFieldError:
@@ -85,9 +128,10 @@ def invalid_fields(violations: list[FieldViolation]) -> InvalidFieldError:
     return InvalidFieldError(f"{where}{first.description}{more}", field_violations=violations)
 
 
-def _field_violations(violation: Any) -> Iterator[FieldViolation]:
+def _field_violations(violation: Any, at: str) -> Iterator[FieldViolation]:
     """One, or for a rule about several fields one for each of them, so that a field is always named."""
     path, text = field_path(violation.field), violation.message or violation.rule_id
+    path = f"{at}.{path}" if at and path else at or path
     among = _AMONG.fullmatch(text) if violation.rule_id == "message.oneof" else None
     if among is None:
         yield FieldViolation(path, text)

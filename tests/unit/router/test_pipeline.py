@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime.errors import Code, GatewayError
+from services._runtime.errors import Code, GatewayError, OverloadedError
 from services.router.accounts.limit_settlement import LimitSettlements
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import Spool, open_spool
 from services.router.admission import Admission, AdmissionPolicy
-from services.router.errors import OverloadedError
 from services.router.failover import Clock, Failover
 from services.router.peers import Principal
 from services.router.pipeline import Pipeline
