@@ -48,4 +48,5 @@ def _readable(item: _M, read: Callable[[_M], _O], *, checked: bool) -> _O | Gate
             validate(item)
         return read(item)
     except GatewayError as refusal:
-        return refusal
+        # A trace leads to the frames of who keeps the error, and so to itself.
+        return refusal.with_traceback(None)

@@ -41,8 +41,18 @@ class ProcessSettings:
         0.5, "how long new calls are still taken after NOT_SERVING is said", minimum=0
     )
     max_message_bytes: int = setting(20 * 1024 * 1024, "largest message received or sent", minimum=4096)
+    max_request_bytes_in_flight: int = setting(
+        256 * 1024 * 1024,
+        "requests of 64 KiB and more that are served at once, in bytes; one caller has at most a quarter",
+        minimum=4096,
+    )
+    max_connections: int = setting(1024, "connections at once; more are refused", minimum=1)
+    max_calls_per_connection: int = setting(2048, "calls at once on one connection", minimum=1)
+    max_connection_idle_seconds: float = setting(
+        900.0, "after which a connection without calls is closed; 0: never", minimum=0
+    )
     max_connection_age_seconds: float = setting(
-        0.0, "0: connections are never closed for their age", minimum=0
+        3600.0, "after which a connection takes no more calls; 0: never", minimum=0
     )
     reflection: bool = setting(default=True, about="serve gRPC reflection and channelz")
     tls_cert_file: Path | None = setting(None, "PEM certificate chain; with it gRPC is served over TLS")

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from services._runtime.address import join_host_port, split_host_port
 from services._runtime.configuration.settings import ProcessSettings, SharedSettings
-from services._runtime.process.memory import calm_collector, reuse_large_blocks
+from services._runtime.process.memory import calm_collector, give_back_for_ever, reuse_large_blocks
 from services._runtime.rpc.authentication import Authenticate
 from services._runtime.rpc.boundary import Boundary
 from services._runtime.rpc.interceptors import GatewayInterceptor
@@ -89,12 +89,16 @@ async def serve(
             ending.push_async_callback(step)
         boundary = Boundary(plan.service, telemetry, application.authenticate)
         interceptor = GatewayInterceptor(
-            boundary, application.trusted_methods, max_message_bytes=settings.max_message_bytes
+            boundary,
+            application.trusted_methods,
+            max_message_bytes=settings.max_message_bytes,
+            max_bytes_in_flight=settings.max_request_bytes_in_flight,
         )
         server = GrpcServer(settings, application.services, [interceptor], prefix=plan.prefix)
         port = await server.start()
         metrics = await _serve_metrics(plan, telemetry, ending)
         calm_collector()
+        ending.callback(asyncio.create_task(give_back_for_ever()).cancel)
         ready(Addresses(join_host_port(split_host_port(settings.listen)[0], port), metrics))
         await stop.wait()
         telemetry.log.info("draining", drain_seconds=settings.drain_seconds)

@@ -66,5 +66,6 @@ def _violation(message: Message) -> InvalidFieldError | None:
     try:
         validate(message)
     except InvalidFieldError as error:
-        return error
+        # A trace leads to the frames of who keeps the error, and so to itself.
+        return error.with_traceback(None)
     return None

@@ -111,7 +111,7 @@ class Boundary:
         method.metrics.begin()
         try:
             if call.refusal is not None:
-                raise call.refusal
+                raise call.refusal  # noqa: TRY301 - translated below, as every failure
             response = await respond(incoming, call)
             if call.request.trailing_metadata:
                 context.set_trailing_metadata(tuple(call.request.trailing_metadata))
@@ -159,10 +159,15 @@ class Boundary:
         )
 
     async def _refuse(self, call: Call, error: GatewayError) -> None:
+        """Sends the status; what the servicer would return after that, gRPC ignores."""
         wire = to_wire(error, self._domain)
         trailing = (*call.request.trailing_metadata, *wire.trailing)
         try:
             await call.context.abort(wire.code, wire.message, trailing)
+        except grpc.aio.AbortError as aborted:
+            # gRPC keeps it with the call, and raises it again by itself. With its trace it would hold the frames, and so the
+            # request, until the collector looks for cycles, which is rarely.
+            aborted.__traceback__ = aborted.__context__ = None
         except grpc.aio.InternalError as gone:
             raise asyncio.CancelledError from gone
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from services._runtime.errors import FieldViolation, GatewayError
+from services._runtime.rpc.arrivals import Arrivals
 from services._runtime.rpc.boundary import Boundary, Call, Method
 from services._runtime.rpc.room import BytesInFlight
 from services._runtime.rpc.validation import decode, encode, invalid_fields, validate, validate_in_pieces
@@ -16,6 +17,8 @@ from services._runtime.telemetry.propagation import said_of, tell_batches
 
 SMALL_BYTES = 2048
 """A request that is no longer can't cost others much, whatever is in it: a field takes two bytes at least."""
+PEERS_SMALL_BYTES = 64 * 1024
+"""The same of peers, whose batches are long and well formed."""
 Read = Callable[[Any], Awaitable[Any]]
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
 
@@ -42,6 +45,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         self._trusted_methods = trusted_methods
         self._max_message_bytes = max_message_bytes
         self._in_flight = BytesInFlight(max_bytes_in_flight)
+        self._arrivals = Arrivals()
         self._judging = asyncio.Lock()
         self._wrapped: dict[str, tuple[Method, Any]] = {}
 
@@ -61,9 +65,11 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             known = self._wrapped[name] = method, self._wrap(name, handler, method)
         method, wrapped = known
         metadata = dict(handler_call_details.invocation_metadata or ())
-        if await self._boundary.let_in(method, metadata):
-            return wrapped
-        return self._refusing(method)
+        if not await self._boundary.let_in(method, metadata):
+            return self._refusing(method)
+        if not wrapped.request_streaming:
+            self._arrivals.begin()
+        return wrapped
 
     def _refusing(self, method: Method) -> Any:
         """Answers whatever kind of call, and reads nothing that the caller sends."""
@@ -90,40 +96,33 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         if handler.request_streaming:
             return _as_it_comes
         deserialize, max_bytes = handler.request_deserializer, self._max_message_bytes
+        shape = shape_of(deserialize.__self__.DESCRIPTOR)
         if name in self._trusted_methods:
 
             async def read_trusted(raw: bytes) -> Any:
+                _check_fields(raw, shape, PEERS_SMALL_BYTES)
                 return decode(deserialize, raw, max_bytes)
 
             return read_trusted
-        shape = shape_of(deserialize.__self__.DESCRIPTOR)
 
         async def read(raw: bytes) -> Any:
             if len(raw) > SMALL_BYTES:
-                return await self._read_large(raw, shape, deserialize)
+                async with self._judging:
+                    _check_fields(raw, shape, SMALL_BYTES)
+                    request = decode(deserialize, raw, max_bytes)
+                    # In pieces: no caller can stop another.
+                    await validate_in_pieces(request)
+                    return request
             request = decode(deserialize, raw, max_bytes)
             validate(request)
             return request
 
         return read
 
-    async def _read_large(self, raw: bytes, shape: Shape, deserialize: Callable[[bytes], Any]) -> Any:
-        """One at a time, and with turns of the loop for others: no caller can stop another.
-
-        :raises InvalidFieldError: it has too many fields, or one that breaks a rule.
-        """
-        async with self._judging:
-            if (path := field_beyond(raw, shape)) is not None:
-                text = f"the request has more than {MOST_FIELDS} fields in all: send fewer of these"
-                raise invalid_fields([FieldViolation(path, text)])
-            request = decode(deserialize, raw, self._max_message_bytes)
-            await validate_in_pieces(request)
-            return request
-
     def _single(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_unary or handler.stream_unary
         serialize, max_bytes = handler.response_serializer or bytes, self._max_message_bytes
-        taking = self._taking(handler)
+        taking, arrived = self._taking(handler), self._arrivals.end
 
         async def respond(incoming: Any, call: Call) -> bytes:
             with taking(incoming, call):
@@ -131,6 +130,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             return encode(serialize, response, max_bytes)
 
         async def wrapped(incoming: Any, context: Any) -> Any:
+            arrived()
             return await serve(method, incoming, context, respond)
 
         return make(wrapped, request_deserializer=_deserializer(handler))
@@ -138,7 +138,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
     def _exchange(self, handler: Any, method: Method) -> Any:
         serve_next, behaviour = self._boundary.serve_next, handler.stream_stream
         deserialize, serialize = handler.request_deserializer, handler.response_serializer
-        max_bytes = self._max_message_bytes
+        max_bytes, shape = self._max_message_bytes, shape_of(deserialize.__self__.DESCRIPTOR)
 
         async def respond(request: Any, call: Call) -> None:
             if isinstance(request, GatewayError):
@@ -151,12 +151,14 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         def read(raw: bytes) -> Any:
             # What can't be read is an error of the call, and a call begins with what its request says of itself.
             try:
+                _check_fields(raw, shape, PEERS_SMALL_BYTES)
                 return decode(deserialize, raw, max_bytes)
             except GatewayError as error:
-                return error
+                return error.with_traceback(None)
 
         async def wrapped(_requests: Any, context: Any) -> None:
-            while (raw := await context.read()) is not grpc.aio.EOF:
+            # A refusal ends the stream.
+            while not context.code() and (raw := await context.read()) is not grpc.aio.EOF:
                 request = read(raw)
                 said = {} if isinstance(request, GatewayError) else said_of(request.context)
                 await serve_next(method, request, context, respond, said)
@@ -165,7 +167,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
     def _streaming(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream
-        taking = self._taking(handler)
+        taking, arrived = self._taking(handler), self._arrivals.end
 
         async def respond(incoming: Any, call: Call) -> None:
             with taking(incoming, call):
@@ -180,6 +182,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
                         await write(response)
 
         async def wrapped(incoming: Any, context: Any) -> None:
+            arrived()
             await serve(method, incoming, context, respond)
 
         return make(
@@ -193,6 +196,13 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         if handler.request_streaming:
             return _nothing_taken
         return lambda raw, call: self._in_flight.taken(len(raw), str(call.metadata.get("authorization", "")))
+
+
+def _check_fields(raw: bytes, shape: Shape, small_bytes: int) -> None:
+    """:raises InvalidFieldError: there are more than any request needs; found without parsing one."""
+    if len(raw) > small_bytes and (path := field_beyond(raw, shape)) is not None:
+        text = f"the request has more than {MOST_FIELDS} fields in all: send fewer of these"
+        raise invalid_fields([FieldViolation(path, text)])
 
 
 async def _as_it_comes(iterator: Any) -> Any:

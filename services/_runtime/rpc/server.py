@@ -16,6 +16,10 @@ from services._runtime.rpc.accepting import make_server
 from services._runtime.rpc.health import HealthServicer
 from services._runtime.rpc.reflection import add_reflection
 
+_ONLY_IDENTITY = 1
+_METADATA_BYTES = 16 * 1024
+_HANDSHAKE_MS = 10_000
+_AGE_GRACE_SECONDS = 900.0
 _CHANNELZ = "grpc.channelz.v1.Channelz"
 LEAST_PING_INTERVAL_MS = 1_000
 """Clients ping every 5 s at the most often, while they wait for a long thought. The third ping that comes sooner than this after the
@@ -128,14 +132,27 @@ def server_options(process: ProcessSettings) -> list[tuple[str, int]]:
         # Twice the cap: what lies between is refused by the interceptor, which can name the field that is too large.
         ("grpc.max_receive_message_length", 2 * process.max_message_bytes),
         ("grpc.max_send_message_length", process.max_message_bytes),
+        # Compressed messages are refused: nobody knows what they expand to before they have.
+        ("grpc.compression_enabled_algorithms_bitset", _ONLY_IDENTITY),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", 2 * _METADATA_BYTES),
+        ("grpc.max_concurrent_streams", process.max_calls_per_connection),
+        ("grpc.max_allowed_incoming_connections", process.max_connections),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.so_reuseport", int(process.workers > 1)),
     ]
+    if process.max_connection_idle_seconds > 0:
+        options.append(("grpc.max_connection_idle_ms", round(process.max_connection_idle_seconds * 1000)))
     if process.max_connection_age_seconds > 0:
         options += [
             ("grpc.max_connection_age_ms", round(process.max_connection_age_seconds * 1000)),
-            ("grpc.max_connection_age_grace_ms", round(process.drain_seconds * 1000)),
+            # Calls that run then go on to their end, as long as any may take.
+            (
+                "grpc.max_connection_age_grace_ms",
+                round(max(process.drain_seconds, _AGE_GRACE_SECONDS) * 1000),
+            ),
         ]
     return options
 

@@ -90,15 +90,19 @@ async def validate_in_pieces(request: Message) -> None:
 
     Rules on a list as a whole see its first message: how long it may be is told apart, and no rule compares messages.
     """
-    shell = type(request)()
-    shell.CopyFrom(request)
     lists = [
         each.name for each, value in request.ListFields() if _is_list_of_messages(each) and len(value) > 1
     ]
+    if not lists:
+        validate(request, all_violations=False)
+        return
+    shell = type(request)()
+    shell.CopyFrom(request)
     for name in lists:
         _check_length(request, name)
         del getattr(shell, name)[1:]
     validate(shell, all_violations=False)
+    del shell
     loop = asyncio.get_running_loop()
     yield_at = loop.time() + _PIECE_SECONDS
     for name in lists:

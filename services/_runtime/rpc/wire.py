@@ -79,7 +79,7 @@ def _beyond(raw: bytes, shape: Shape, most: int) -> str | None:
                 count += length // inside if inside else 0
                 place += length
         if count > most:
-            return _joined(path, name)
+            return _joined(path, name) or "the request"
 
 
 def _after_scalar(raw: bytes, place: int, kind: int) -> int:
