@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS, PING, GOAWAY = 0x0, 0x1, 0x4, 0x6, 0x7
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7
 ACK = END_STREAM = 0x1
 END_HEADERS = 0x4
 ENHANCE_YOUR_CALM = 0xB
@@ -52,8 +52,22 @@ class RawConnection:
     def send(self, *frames: Frame) -> None:
         self._writer.write(b"".join(map(bytes, frames)))
 
-    def begin_call(self, stream: int, method: str, message: bytes, *, ends: bool = True) -> None:
+    def begin_call(
+        self,
+        stream: int,
+        method: str,
+        message: bytes,
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
+        ends: bool = True,
+    ) -> None:
         """A gRPC request of one message."""
+        self.begin_headers(stream, method, metadata)
+        body = struct.pack(">BI", 0, len(message)) + message
+        self.send(Frame(DATA, END_STREAM if ends else 0, stream, body))
+
+    def begin_headers(self, stream: int, method: str, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        """A gRPC call whose message is yet to come."""
         headers = [
             (":method", "POST"),
             (":scheme", "http"),
@@ -61,12 +75,9 @@ class RawConnection:
             (":authority", "localhost"),
             ("content-type", "application/grpc"),
             ("te", "trailers"),
+            *metadata,
         ]
-        body = struct.pack(">BI", 0, len(message)) + message
-        self.send(
-            Frame(HEADERS, END_HEADERS, stream, _plain(headers)),
-            Frame(DATA, END_STREAM if ends else 0, stream, body),
-        )
+        self.send(Frame(HEADERS, END_HEADERS, stream, _plain(headers)))
 
     async def frames(self) -> AsyncIterator[Frame]:
         """What the server sends, until it closes the connection."""

@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 
 from services._runtime.errors import FieldViolation, GatewayError
-from services._runtime.rpc.arrivals import Arrivals
 from services._runtime.rpc.boundary import Boundary, Call, Method
 from services._runtime.rpc.room import BytesInFlight
 from services._runtime.rpc.validation import decode, encode, invalid_fields, validate, validate_in_pieces
@@ -45,7 +44,6 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         self._trusted_methods = trusted_methods
         self._max_message_bytes = max_message_bytes
         self._in_flight = BytesInFlight(max_bytes_in_flight)
-        self._arrivals = Arrivals()
         self._judging = asyncio.Lock()
         self._wrapped: dict[str, tuple[Method, Any]] = {}
 
@@ -65,11 +63,9 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             known = self._wrapped[name] = method, self._wrap(name, handler, method)
         method, wrapped = known
         metadata = dict(handler_call_details.invocation_metadata or ())
-        if not await self._boundary.let_in(method, metadata):
-            return self._refusing(method)
-        if not wrapped.request_streaming:
-            self._arrivals.begin()
-        return wrapped
+        if await self._boundary.let_in(method, metadata):
+            return wrapped
+        return self._refusing(method)
 
     def _refusing(self, method: Method) -> Any:
         """Answers whatever kind of call, and reads nothing that the caller sends."""
@@ -122,7 +118,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
     def _single(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_unary or handler.stream_unary
         serialize, max_bytes = handler.response_serializer or bytes, self._max_message_bytes
-        taking, arrived = self._taking(handler), self._arrivals.end
+        taking = self._taking(handler)
 
         async def respond(incoming: Any, call: Call) -> bytes:
             with taking(incoming, call):
@@ -130,7 +126,6 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             return encode(serialize, response, max_bytes)
 
         async def wrapped(incoming: Any, context: Any) -> Any:
-            arrived()
             return await serve(method, incoming, context, respond)
 
         return make(wrapped, request_deserializer=_deserializer(handler))
@@ -167,7 +162,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
     def _streaming(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_stream or handler.stream_stream
-        taking, arrived = self._taking(handler), self._arrivals.end
+        taking = self._taking(handler)
 
         async def respond(incoming: Any, call: Call) -> None:
             with taking(incoming, call):
@@ -182,7 +177,6 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
                         await write(response)
 
         async def wrapped(incoming: Any, context: Any) -> None:
-            arrived()
             await serve(method, incoming, context, respond)
 
         return make(
