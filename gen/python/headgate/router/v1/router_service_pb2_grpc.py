@@ -34,6 +34,8 @@ class RouterServiceStub:
     Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
     `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
 
+    A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
+
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
     `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
     """
@@ -112,6 +114,8 @@ class RouterServiceServicer:
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
     Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
     `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
+
+    A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
     `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
@@ -293,6 +297,8 @@ class RouterService:
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
     Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
     `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
+
+    A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
     `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
