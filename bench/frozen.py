@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from urllib.request import urlopen
 
 from bench import procfs
 from bench.contenders.contender import Running
@@ -16,6 +15,7 @@ from bench.generator.questions import question
 from bench.generator.window import Window
 from bench.lab import Lab, Member
 from bench.rounds import percentile
+from cli import local_http
 
 FROZEN = ("ratelimit", "cache", "billing", "redis", "postgresql")
 RATE = 50
@@ -25,6 +25,7 @@ LONGEST_RECOVERY_MS = 2000.0
 USUAL_SECONDS = 5.0
 _AFTER_SECONDS = 3.0
 _POLL_SECONDS = 0.02
+_SCRAPE_SECONDS = 10.0
 PATIENCE_SECONDS = 30.0
 """After these a peer that went on counts as lost for good."""
 _WINDOW = Window(streamed=False, concurrency=1, seconds=0.0)
@@ -166,8 +167,8 @@ def _recovered(running: Running) -> float:
 def _asks_all(running: Running) -> bool:
     """Whether the router's breakers are closed, as its metrics say."""
     assert running.access is not None  # noqa: S101 - a Headgate has one
-    with urlopen(f"http://{running.access.addresses.metrics['router']}/metrics") as response:
-        lines = response.read().decode().splitlines()
+    endpoint = f"http://{running.access.addresses.metrics['router']}/metrics"
+    lines = local_http.fetch(endpoint, _SCRAPE_SECONDS).decode().splitlines()
     states = [line for line in lines if line.startswith("headgate_router_peer_state{")]
     return all(line.endswith(" 1.0") for line in states if 'state="closed"' in line)
 

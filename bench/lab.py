@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replace_dataclass
 from itertools import count
 from pathlib import Path
-from urllib.request import urlopen
 
 import msgspec
 from msgspec.structs import replace
@@ -22,10 +21,12 @@ from bench.processes import serving
 from bench.rounds import Round, percentile
 from bench.scenarios import warming, with_keys
 from bench.upstream import Count
+from cli import local_http
 
 _NUMBERS_OF_A_WINDOW = 100_000
 _IDLE_CPU_SECONDS = 0.02
 _IDLE_FOR_SECONDS = 0.15
+_COUNT_SECONDS = 60.0
 _LONGEST_SETTLING_SECONDS = 3.0
 
 
@@ -121,8 +122,8 @@ class Lab:
 
     def _served(self, member: Member) -> Count:
         """What the upstream counted."""
-        with urlopen(f"http://{self._upstream}/counts") as response:
-            counts = msgspec.json.decode(response.read(), type=dict[str, Count])
+        body = local_http.fetch(f"http://{self._upstream}/counts", _COUNT_SECONDS)
+        counts = msgspec.json.decode(body, type=dict[str, Count])
         return counts.get(member.running.counted_as, Count())
 
 

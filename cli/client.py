@@ -7,6 +7,7 @@ from typing import Any, cast
 import grpc
 
 from cli.errors import INTERNAL_REMEDIES, REMEDIES, CommandError, ExitCode, explain
+from services._runtime.direct import open_cleartext
 from services._runtime.errors import Code
 from services._runtime.status import from_rpc_error
 
@@ -79,5 +80,5 @@ def unreachable(service: str, address: str) -> CommandError:
 @contextmanager
 def connected(service: str, address: str, token: str) -> Iterator[Peer]:
     target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
-    with grpc.insecure_channel(target, _OPTIONS) as channel:
+    with open_cleartext(target, _OPTIONS) as channel:
         yield Peer(channel, service, address, token)

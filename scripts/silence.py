@@ -17,17 +17,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import grpc
 from google.protobuf.json_format import MessageToJson
 
+from cli import local_http
 from cli.suite.configuration import demo_file
 from cli.suite.first_key import ensure_key
 from cli.suite.signals import StopSignals
 from cli.suite.suite import Suite, SuiteOptions
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2, router_service_pb2_grpc
+from services._runtime.direct import open_cleartext
 
 _SLACK_SECONDS = 60
 
@@ -67,8 +69,7 @@ def patient(folder: Path, seconds: int) -> SuiteOptions:
 def be_silent(simulator: str, seconds: int) -> None:
     body = json.dumps({"faults": {"ttft": f"{seconds}s"}, "count": None}).encode()
     request = Request(f"{simulator}/control/faults", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urlopen(request, timeout=5):  # noqa: S310 - our own simulator
-        pass
+    local_http.fetch(request, 5)
 
 
 def wait_with_core(every_seconds: int, address: str, key: str, silent_seconds: int) -> str:
@@ -79,7 +80,7 @@ def wait_with_core(every_seconds: int, address: str, key: str, silent_seconds: i
         ("grpc.use_local_subchannel_pool", 1),
     ]
     began, outcome = time.monotonic(), "no end"
-    with grpc.insecure_channel(address, options) as channel:
+    with open_cleartext(address, options) as channel:
         router = router_service_pb2_grpc.RouterServiceStub(channel)
         try:
             for event in router.StreamComplete(

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import grpc
-
 from cli.suite.first_key import ensure_key
 from cli.suite.signals import StopSignals
 from cli.suite.suite import Suite, SuiteOptions
 from headgate.router.v1 import completion_pb2, router_service_pb2_grpc
+from services._runtime.direct import open_cleartext
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("router", "ratelimit", "cache", "billing")
@@ -77,7 +76,7 @@ def ask(folder: Path) -> None:
     with StopSignals() as signals, Suite(options, environ, signals) as suite:
         addresses = suite.start()
         key = ensure_key(suite.installation, addresses)
-        with grpc.insecure_channel(addresses.grpc["router"]) as channel:
+        with open_cleartext(addresses.grpc["router"]) as channel:
             router = router_service_pb2_grpc.RouterServiceStub(channel)
             send(router, key, "")
             send(router, key, f"00-{TRACE_ID}-{CLIENT_SPAN}-01")

@@ -3,9 +3,9 @@
 import time
 from subprocess import Popen
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 from bench.contenders.contender import AbsentError
+from cli import local_http
 
 _POLL_SECONDS = 0.2
 
@@ -18,10 +18,11 @@ def await_http(url: str, process: Popen[bytes], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urlopen(url, timeout=1):  # noqa: S310 - a server that was just started here
-                return
+            local_http.fetch(url, 1)
         except HTTPError:
             return
         except (URLError, OSError):
             time.sleep(_POLL_SECONDS)
+        else:
+            return
     raise AbsentError("did not start" if process.poll() is None else "ended while it started")

@@ -12,6 +12,7 @@ from bench.upstream_answers import input_tokens, model_name, text_of
 from headgate.common.v1 import cache_status_pb2, outcome_pb2
 from headgate.router.v1 import completion_pb2 as pb
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
+from services._runtime.direct import open_cleartext_aio
 
 _TIMEOUT_SECONDS = 60.0
 _MAX_OUTPUT_TOKENS = 1024
@@ -24,7 +25,7 @@ class HeadgateClient:
     def __init__(self, address: str, connections: int) -> None:
         # Channels of one process share connections unless they are told not to.
         options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [grpc.aio.insecure_channel(f"dns:///{address}", options) for _ in range(connections)]
+        self._channels = [open_cleartext_aio(f"dns:///{address}", options) for _ in range(connections)]
         self._stubs = cycle([RouterServiceStub(channel) for channel in self._channels])
 
     async def ask(self, prompt: str, key: str, window: Window) -> Answer:
@@ -95,7 +96,7 @@ class FloorClient:
     """Implements `Client`."""
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(f"dns:///{address}", _OPTIONS)
+        self._channel = open_cleartext_aio(f"dns:///{address}", _OPTIONS)
         self._echo: Any = self._channel.unary_unary(f"/{FLOOR}/Echo")
         self._messages: Any = self._channel.unary_stream(f"/{FLOOR}/Stream")
 

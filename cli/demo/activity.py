@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
 
-from cli import output
+from cli import local_http, output
 from cli.suite.child import Child
 
 _TIMEOUT_SECONDS = 5.0
@@ -24,8 +23,8 @@ class Activity:
 
 
 def read_activity(metrics_address: str) -> Activity:
-    with urlopen(f"http://{metrics_address}/metrics", timeout=_TIMEOUT_SECONDS) as response:
-        return parse_activity(response.read().decode())
+    exposition = local_http.fetch(f"http://{metrics_address}/metrics", _TIMEOUT_SECONDS)
+    return parse_activity(exposition.decode())
 
 
 def parse_activity(exposition: str) -> Activity:

@@ -6,11 +6,11 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from rich.console import Console
 
-from cli import output, usage_report
+from cli import local_http, output, usage_report
 from cli.client import connected
 from cli.completions import first_model
 from cli.demo import activity
@@ -100,5 +100,4 @@ def _show_activity(out: Console, suite: Suite, addresses: Addresses) -> None:
 def _pace(simulator: str) -> None:
     body = json.dumps({"faults": _PACE, "count": None}).encode()
     request = Request(f"{simulator}/control/faults", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310 - our own simulator
-        pass
+    local_http.fetch(request, _TIMEOUT_SECONDS)

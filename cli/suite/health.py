@@ -4,11 +4,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.errors import CommandError
+from services._runtime.direct import open_cleartext
 
 
 def await_serving(service: str, address: str, timeout_seconds: float) -> None:
     """:raises CommandError: it does not serve in time"""
-    with grpc.insecure_channel(f"dns:///{address}") as channel:
+    with open_cleartext(f"dns:///{address}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answers = stub.Watch(

@@ -22,3 +22,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def stays_here(target: str) -> bool:
+    """Whether a gRPC target (`host:port`, or with a scheme of its own) is on this machine, as far as its text says."""
+    scheme, separator, rest = target.partition(":")
+    if separator and scheme in {"unix", "unix-abstract"}:
+        return True
+    if separator and scheme in {"dns", "ipv4", "ipv6", "passthrough"}:
+        target = rest.rpartition("/")[2]
+    return all(_is_here(each) for each in target.split(","))
+
+
+def _is_here(address: str) -> bool:
+    try:
+        return is_loopback(split_host_port(address)[0])
+    except ValueError:
+        return is_loopback(address.strip("[]"))

@@ -13,6 +13,7 @@ from services._runtime import context
 from services._runtime.calling.retry import MAX_ATTEMPTS, RetryBudget, backoff_seconds
 from services._runtime.configuration.environment import Secret
 from services._runtime.context import REQUEST_ID_KEY
+from services._runtime.direct import open_cleartext_aio, open_tls_aio
 from services._runtime.errors import Code, DeadlineExceededError, GatewayError
 from services._runtime.status import from_rpc_error
 from services._runtime.telemetry.tracing import LINKS_KEY, TRACEPARENT_KEY, render_links
@@ -40,10 +41,10 @@ def open_channel(
     target = address if has_scheme else f"dns:///{address}"
     options = channel_options(max_message_bytes)
     if tls_ca_file is None:
-        return grpc.aio.insecure_channel(target, options)
+        return open_cleartext_aio(target, options)
     own = [None if file is None else file.read_bytes() for file in (tls_key_file, tls_cert_file)]
     credentials = grpc.ssl_channel_credentials(tls_ca_file.read_bytes(), *own)
-    return grpc.aio.secure_channel(target, credentials, options)
+    return open_tls_aio(target, credentials, options)
 
 
 def channel_options(max_message_bytes: int) -> list[tuple[str, str | int]]:

@@ -5,6 +5,8 @@ import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services._runtime.direct import open_cleartext
+
 _TIMEOUT_SECONDS = 3.0
 _USAGE = 2
 
@@ -26,7 +28,7 @@ def ask(address: str, service: str) -> int:
 
     :raises grpc.RpcError: NOT_FOUND, it knows no such service; UNAVAILABLE or DEADLINE_EXCEEDED, it does not answer.
     """
-    with grpc.insecure_channel(address, [("grpc.enable_retries", 0)]) as channel:
+    with open_cleartext(address, [("grpc.enable_retries", 0)]) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_TIMEOUT_SECONDS)
         return int(answer.status)

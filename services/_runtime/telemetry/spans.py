@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import (
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 from services._runtime.configuration.settings import ProcessSettings
+from services._runtime.direct import NO_PROXY
 from services._runtime.telemetry import semconv
 
 
@@ -65,4 +66,9 @@ def _collector(endpoint: str) -> SpanExporter:
         OTLPSpanExporter,
     )
 
-    return OTLPSpanExporter(endpoint, insecure=not endpoint.startswith("https://"), timeout=5)
+    return OTLPSpanExporter(
+        endpoint,
+        insecure=not endpoint.startswith("https://"),
+        timeout=5,
+        channel_options=(NO_PROXY,),  # type: ignore[arg-type]  # gRPC takes numbers, too
+    )

@@ -12,7 +12,7 @@ from yarl import URL
 from services._runtime.configuration.environment import Secret
 from services.router.providers.answer import HttpAnswer
 from services.router.providers.failures import from_refusal
-from services.router.targets.declaration import Timeouts
+from services.router.targets.declaration import Proxy, Timeouts
 from services.router.targets.provider import FailureKind, ProviderError
 
 _DNS_TTL_SECONDS = 30
@@ -35,6 +35,7 @@ class Pool:
         *,
         max_connections: int,
         keep_alive_seconds: float,
+        proxy: Proxy | None = None,
     ) -> None:
         self._name = name
         self._base = base_url.rstrip("/")
@@ -50,6 +51,12 @@ class Pool:
         self.timeouts = timeouts
         self._max_connections = max_connections
         self._keep_alive_seconds = keep_alive_seconds
+        self._proxy = proxy
+        # With TLS the proxy reads only what asks for a tunnel, and the provider only what comes out of it.
+        login, is_tunnelled = _login(proxy), self._base.startswith("https:")
+        self._tunnel_headers = (login or None) if is_tunnelled else None
+        if not is_tunnelled:
+            self._headers |= login
         self._session: aiohttp.ClientSession | None = None
 
     def url(self, path: str) -> URL:
@@ -67,8 +74,9 @@ class Pool:
                 response = await self._opened().post(
                     url,
                     data=_sendable(body),
-                    headers={"x-request-id": request_id} if request_id else None,
+                    headers={**self._headers, "x-request-id": request_id} if request_id else self._headers,
                     allow_redirects=False,
+                    proxy_headers=self._tunnel_headers,
                 )
                 if response.status != _OK:
                     raise await self._refusal(response)
@@ -88,7 +96,12 @@ class Pool:
     async def warm_up(self, path: str) -> None:
         try:
             async with asyncio.timeout(self.timeouts.connect):
-                async with self._opened().get(self.url(path), allow_redirects=False) as response:
+                async with self._opened().get(
+                    self.url(path),
+                    headers=self._headers,
+                    allow_redirects=False,
+                    proxy_headers=self._tunnel_headers,
+                ) as response:
                     await response.read()
         except (aiohttp.ClientError, OSError):
             return
@@ -112,11 +125,12 @@ class Pool:
         )
         connect = self.timeouts.connect
         return aiohttp.ClientSession(
+            # No headers: a session's own, with the key, are sent to the proxy as well when it is asked for a tunnel.
             connector=connector,
-            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
             trust_env=False,
+            proxy=None if self._proxy is None else self._proxy.url,
         )
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ProviderError:
@@ -131,6 +145,13 @@ class Pool:
             message = f"HTTP {response.status}: a redirect, which is not followed; base_url must be the address itself"
             return ProviderError(FailureKind.MALFORMED, message, http_status=response.status)
         return from_refusal(response.status, response.headers, body, self.secret)
+
+
+def _login(proxy: Proxy | None) -> dict[str, str]:
+    if proxy is None or proxy.login is None:
+        return {}
+    user, _, password = proxy.login.reveal().partition(":")
+    return {hdrs.PROXY_AUTHORIZATION: aiohttp.encode_basic_auth(user, password)}
 
 
 def _sendable(body: bytes) -> bytes | io.BytesIO:
@@ -149,6 +170,8 @@ def _reason(error: Exception) -> str:
     """What went wrong with the connection, without the address: callers see the message."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name could not be resolved"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"its proxy answered with HTTP {error.status}"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     number = error.errno if isinstance(error, OSError) else None

@@ -37,6 +37,7 @@ def _pool(name: str, declared: ProviderDeclaration, headers: dict[str, str]) -> 
         declared.timeouts,
         max_connections=declared.max_connections,
         keep_alive_seconds=declared.keep_alive_seconds,
+        proxy=declared.proxy,
     )
 
 

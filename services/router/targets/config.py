@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
+from services._runtime.address import is_loopback
 from services._runtime.configuration.config import Credential, Section, read_section
 from services.router.targets.declaration import (
     Declaration,
     Extension,
     ProviderDeclaration,
+    Proxy,
     TargetDeclaration,
     Timeouts,
 )
@@ -38,6 +41,12 @@ class ProviderConfig(Section):
     api: Literal["openai", "anthropic"]
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
     api_key: Credential | None = None
+    # What the provider is reached through. Proxies of the environment are never asked: who sets one would read the key.
+    proxy: Annotated[str, StringConstraints(pattern=r"^http://[^\s]+$")] | None = None
+    # `user:password` of the proxy.
+    proxy_login: Credential | None = None
+    # Whether a credential may leave this machine without TLS, because something else protects it.
+    allow_insecure: bool = False
     # The name by which prices know the provider; the provider's own name when absent.
     billed_as: Name | None = None
     connect_timeout_seconds: Positive = 5.0
@@ -57,6 +66,31 @@ class ProviderConfig(Section):
     # such a server would ignore it silently.
     extensions: frozenset[Extension] = frozenset()
 
+    @model_validator(mode="after")
+    def _its_login_is_the_proxys(self) -> Self:
+        if self.proxy is not None and "@" in urlsplit(self.proxy).netloc:
+            raise ValueError("proxy: its login is named, never written: use proxy_login: {env: NAME}")
+        if self.proxy_login is not None and self.proxy is None:
+            raise ValueError("proxy_login: there is no proxy that it could be for")
+        return self
+
+    @model_validator(mode="after")
+    def _no_credential_leaves_in_clear(self) -> Self:
+        if self.allow_insecure:
+            return self
+        way = [self.base_url] if self.proxy is None else [self.base_url, self.proxy]
+        is_clear = urlsplit(self.base_url).scheme == "http"
+        if self.api_key is not None and is_clear and not all(map(_is_here, way)):
+            raise ValueError(
+                "base_url: without TLS the api_key can be read on its way: use https, or allow_insecure: true when "
+                "something else protects it"
+            )
+        if self.proxy_login is not None and self.proxy is not None and not _is_here(self.proxy):
+            raise ValueError(
+                "proxy_login: it can be read on its way to the proxy: allow_insecure: true when something else protects it"
+            )
+        return self
+
     def declaration(self, environ: Mapping[str, str]) -> ProviderDeclaration:
         """:raises ConfigError: the credential is not where it is said to be"""
         return ProviderDeclaration(
@@ -75,7 +109,17 @@ class ProviderConfig(Section):
             self.continuous_usage,
             self.max_tokens_field,
             self.extensions,
+            self._proxy(environ),
         )
+
+    def _proxy(self, environ: Mapping[str, str]) -> Proxy | None:
+        if self.proxy is None:
+            return None
+        return Proxy(self.proxy, None if self.proxy_login is None else self.proxy_login.resolve(environ))
+
+
+def _is_here(address: str) -> bool:
+    return is_loopback(urlsplit(address).hostname or "")
 
 
 class TargetConfig(Section):

@@ -21,6 +21,14 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """What a provider is reached through; `login` is `user:password`."""
+
+    url: str
+    login: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderDeclaration:
     """One provider account. `billed_as` is the provider's name in prices; None: as it is named here.
 
@@ -37,6 +45,7 @@ class ProviderDeclaration:
     continuous_usage: bool
     max_tokens_field: str
     extensions: frozenset[Extension]
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
