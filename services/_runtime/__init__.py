@@ -13,7 +13,7 @@ A service's `__main__.py` is a `compose` function and a call of `process.run.run
         )
 
     if __name__ == "__main__":
-        sys.exit(run("cache", CacheSettings, compose, single_process=keeps_state_in_process))
+        sys.exit(run("cache", CacheSettings, compose, single_process=keeps_state_in_process, internal=True))
 
 A test serves the same without a process:
 

@@ -36,6 +36,8 @@ def stays_here(target: str) -> bool:
 
 def _is_here(address: str) -> bool:
     try:
-        return is_loopback(split_host_port(address)[0])
+        host = split_host_port(address)[0]
     except ValueError:
-        return is_loopback(address.strip("[]"))
+        host = address.strip("[]")
+    # Whoever calls the address that stands for all of a machine's own calls this machine.
+    return is_loopback(host) or host in {"0.0.0.0", "::"}  # noqa: S104

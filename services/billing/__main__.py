@@ -102,7 +102,7 @@ def _migrate_only() -> int:
 def main(arguments: list[str]) -> int:
     if arguments == ["migrate"]:
         return _migrate_only()
-    return run("billing", BillingSettings, compose, single_process=single_process)
+    return run("billing", BillingSettings, compose, single_process=single_process, internal=True)
 
 
 if __name__ == "__main__":

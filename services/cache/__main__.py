@@ -68,4 +68,4 @@ def keeps_state_in_process(settings: CacheSettings) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run("cache", CacheSettings, compose, single_process=keeps_state_in_process))
+    sys.exit(run("cache", CacheSettings, compose, single_process=keeps_state_in_process, internal=True))

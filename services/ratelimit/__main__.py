@@ -82,4 +82,4 @@ def _stores(settings: RateLimitSettings) -> tuple[BucketStore, LimitStore]:
 
 
 if __name__ == "__main__":
-    sys.exit(run("ratelimit", RateLimitSettings, compose, single_process=single_process))
+    sys.exit(run("ratelimit", RateLimitSettings, compose, single_process=single_process, internal=True))

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from services._runtime.configuration.settings import ProcessSettings, setting
+from services._runtime.address import stays_here
+from services._runtime.configuration.settings import ProcessSettings, SettingsError, setting
+
+PREFIX = "HEADGATE_ROUTER_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,10 @@ class RouterSettings(ProcessSettings):
     billing_address: str = setting("127.0.0.1:50054", "host:port of billing")
     peer_ca_file: Path | None = setting(
         None, "PEM authority of the peers' certificates; with it they are called over TLS"
+    )
+    allow_insecure_peers: bool = setting(
+        default=False,
+        about="call peers beyond this machine without TLS, with the internal token and API keys",
     )
     start_wait_seconds: float = setting(
         10.0,
@@ -61,3 +68,21 @@ class RouterSettings(ProcessSettings):
     spool_max_bytes: int = setting(
         256 * 1024 * 1024, "usage kept while billing is down; when full, requests are refused", minimum=4096
     )
+
+    def __post_init__(self) -> None:
+        """:raises SettingsError: what peers are told could be read on its way."""
+        if self.peer_ca_file is not None or self.allow_insecure_peers:
+            return
+        addresses = {
+            "CACHE": self.cache_address,
+            "RATELIMIT": self.ratelimit_address,
+            "BILLING": self.billing_address,
+        }
+        problems = [
+            f"{PREFIX}{peer}_ADDRESS={address} is another machine, which would be told the internal token and API keys "
+            f"without TLS: set {PREFIX}PEER_CA_FILE, or {PREFIX}ALLOW_INSECURE_PEERS=true when something else protects it"
+            for peer, address in addresses.items()
+            if not stays_here(address)
+        ]
+        if problems:
+            raise SettingsError(problems)

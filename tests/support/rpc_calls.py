@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`keep`: names for parts of the first answer, such as `server.0.ref.serverId`.
+    """`keep`: names for parts of the first answer, such as `models.0.modelId`.
 
     `never_ends`: the stream goes on until somebody hangs up.
     """
@@ -182,33 +182,13 @@ _EVERYWHERE = (
     *_of("grpc.reflection.v1.ServerReflection", _LIST_SERVICES),
     *_of("grpc.reflection.v1alpha.ServerReflection", _LIST_SERVICES),
 )
-_CHANNELS = {
-    "channel_id": "channel.0.ref.channelId",
-    "subchannel_id": "channel.0.subchannelRef.0.subchannelId",
-}
-_SERVER = {"server_id": "server.0.ref.serverId", "socket_id": "server.0.listenSocket.0.socketId"}
-_CHANNELZ = _of(
-    "grpc.channelz.v1.Channelz",
-    Call("GetServers", keep=_SERVER),
-    Call("GetServer", {"server_id": "$server_id"}),
-    Call("GetServerSockets", {"server_id": "$server_id"}),
-    Call("GetSocket", {"socket_id": "$socket_id"}),
-)
-_CHANNELZ_OF_CLIENTS = _of(
-    "grpc.channelz.v1.Channelz",
-    Call("GetTopChannels", keep=_CHANNELS),
-    Call("GetChannel", {"channel_id": "$channel_id"}),
-    Call("GetSubchannel", {"subchannel_id": "$subchannel_id"}),
-)
 
 CALLS: Mapping[str, tuple[Call, ...]] = {
-    "router": (*_ROUTER, *_JOBS, *_EVERYWHERE, *_CHANNELZ, *_CHANNELZ_OF_CLIENTS),
-    "cache": (*_CACHE, *_EVERYWHERE, *_CHANNELZ),
-    "ratelimit": (*_RATELIMIT, *_ENVOY, *_EVERYWHERE, *_CHANNELZ),
-    "billing": (*_BILLING, *_ACCOUNTS, *_EVERYWHERE, *_CHANNELZ),
+    "router": (*_ROUTER, *_JOBS, *_EVERYWHERE),
+    "cache": (*_CACHE, *_EVERYWHERE),
+    "ratelimit": (*_RATELIMIT, *_ENVOY, *_EVERYWHERE),
+    "billing": (*_BILLING, *_ACCOUNTS, *_EVERYWHERE),
 }
-WITHOUT_CHANNELS = {call.method for call in _CHANNELZ_OF_CLIENTS}
-"""They tell of channels to other processes, which only the router has."""
 
 AT_ANY_TIME: Mapping[str, Call] = {
     "router": Call("headgate.router.v1.RouterService/Complete", _ASK),

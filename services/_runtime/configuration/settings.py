@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 SHARED_PREFIX = "HEADGATE_"
+LEAST_TOKEN_CHARACTERS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +55,18 @@ class ProcessSettings:
     max_connection_age_seconds: float = setting(
         3600.0, "after which a connection takes no more calls; 0: never", minimum=0
     )
-    reflection: bool = setting(default=True, about="serve gRPC reflection and channelz")
+    reflection: bool = setting(default=True, about="serve gRPC reflection")
+    channelz: bool = setting(
+        default=False,
+        about="serve gRPC channelz, which shows connections and addresses to everybody who asks",
+    )
     tls_cert_file: Path | None = setting(None, "PEM certificate chain; with it gRPC is served over TLS")
     tls_key_file: Path | None = setting(None, "PEM private key of the certificate")
     tls_client_ca_file: Path | None = setting(None, "PEM authority that client certificates must come from")
     allow_insecure_listen: bool = setting(default=False, about="listen without TLS beyond this machine")
+    allow_insecure_metrics: bool = setting(
+        default=False, about="serve metrics, which have no TLS and ask for nothing, beyond this machine"
+    )
     port_file: Path | None = setting(None, "where the actual address is written once the process serves")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "least level that is logged")
     otlp_endpoint: str = setting("", "OTLP/gRPC collector of traces, such as http://127.0.0.1:4317")
@@ -79,6 +87,18 @@ class SharedSettings:
     config: Path | None = setting(None, "the YAML file of the installation")
     data_dir: Path = setting(Path(".headgate"), "where embedded stores and spools live")
     internal_token: Secret | None = setting(None, "what cache, ratelimit and billing ask of their callers")
+    allow_no_internal_token: bool = setting(
+        default=False, about="let cache, ratelimit and billing serve every user of this machine; never others"
+    )
+
+    def __post_init__(self) -> None:
+        """:raises SettingsError: a token that could be guessed."""
+        token = self.internal_token
+        if token is not None and len(token.reveal()) < LEAST_TOKEN_CHARACTERS:
+            problem = f"{SHARED_PREFIX}INTERNAL_TOKEN has fewer than {LEAST_TOKEN_CHARACTERS} characters"
+            raise SettingsError(
+                [f"{problem}: make one with `openssl rand -hex 32`, the same for all services"]
+            )
 
 
 def read_shared(environ: Mapping[str, str]) -> SharedSettings:

@@ -17,6 +17,7 @@ from services._runtime.process.serving import (
     serve,
     tell_misconfigured,
 )
+from services._runtime.rpc.exposure import exposures
 from services._runtime.rpc.server import StartError
 from services._runtime.telemetry.logs import configure_logs
 from services._runtime.telemetry.telemetry import Telemetry
@@ -30,17 +31,22 @@ def run(
     compose: Callable[[S, SharedSettings, Telemetry], Awaitable[Application]],
     *,
     single_process: Callable[[S], str | None] = lambda _settings: None,
+    internal: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit code.
 
     `single_process` names the setting (`HEADGATE_CACHE_STORE=memory`) that keeps state in one process, if one does:
     with several workers the start is then refused.
+    `internal`: only the installation's own services may call this one, so it starts with their token alone.
     """
     configure_logs(service, "info")
     try:
         settings = read_settings(settings_type, prefix_of(service), environ)
-        plan = Plan(service, settings, read_shared(environ), compose)
+        shared = read_shared(environ)
+        if problems := exposures(settings, shared, prefix_of(service), internal=internal):
+            raise StartError("\n".join(problems))  # noqa: TRY301 - told like every other misconfiguration
+        plan = Plan(service, settings, shared, compose)
         if settings.port_file is not None:  # an earlier run's address would mislead whoever waits for ours
             settings.port_file.unlink(missing_ok=True)
         if settings.workers == 1:

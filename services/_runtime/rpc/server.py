@@ -1,4 +1,4 @@
-"""A gRPC server with what every service has: health, reflection, channelz, limits, TLS and a graceful stop."""
+"""A gRPC server with what every service has: health, reflection, limits, TLS, a graceful stop; channelz for those who ask for it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_channelz.v1.channelz import add_channelz_servicer
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services._runtime.address import is_loopback, join_host_port, split_host_port
+from services._runtime.address import join_host_port, split_host_port
 from services._runtime.configuration.settings import ProcessSettings
 from services._runtime.rpc.accepting import make_server
+from services._runtime.rpc.exposure import listen_problems
 from services._runtime.rpc.health import HealthServicer
 from services._runtime.rpc.reflection import add_reflection
 
@@ -39,7 +39,7 @@ class Service:
 
 
 class GrpcServer:
-    """`services` on one port, with health by service name, reflection and channelz."""
+    """`services` on one port, with health by service name, and reflection and channelz as the settings say."""
 
     def __init__(
         self,
@@ -58,10 +58,14 @@ class GrpcServer:
         for service in services:
             service.add(methods)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
-        if process.reflection:
+        names = [*(service.full_name for service in services), health.SERVICE_NAME]
+        if process.channelz:
+            from grpc_channelz.v1.channelz import add_channelz_servicer  # noqa: PLC0415 - for those who ask for it
+
             add_channelz_servicer(methods)
-            names = [service.full_name for service in services]
-            add_reflection(methods, [*names, health.SERVICE_NAME, _CHANNELZ])
+            names.append(_CHANNELZ)
+        if process.reflection:
+            add_reflection(methods, names)
 
     async def start(self) -> int:
         """The port on which it serves.
@@ -113,18 +117,9 @@ class _GenericMethods:
 
 def checked_listen(process: ProcessSettings, prefix: str) -> tuple[str, int]:
     """:raises StartError: the address is malformed, or open to other machines without TLS."""
-    try:
-        host, port = split_host_port(process.listen)
-    except ValueError as error:
-        raise StartError(f"{prefix}LISTEN: {error}") from None
-    if (process.tls_cert_file is None) != (process.tls_key_file is None):
-        raise StartError(f"{prefix}TLS_CERT_FILE and {prefix}TLS_KEY_FILE are set together or not at all")
-    if process.tls_cert_file is None and not process.allow_insecure_listen and not is_loopback(host):
-        raise StartError(
-            f"{prefix}LISTEN={process.listen} is open to other machines without TLS: set {prefix}TLS_CERT_FILE and "
-            f"{prefix}TLS_KEY_FILE, or {prefix}ALLOW_INSECURE_LISTEN=true when something else protects it"
-        )
-    return host, port
+    if problems := list(listen_problems(process, prefix)):
+        raise StartError("\n".join(problems))
+    return split_host_port(process.listen)
 
 
 def server_options(process: ProcessSettings) -> list[tuple[str, int]]:

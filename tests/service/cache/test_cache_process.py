@@ -19,7 +19,7 @@ START_SECONDS = 60
 async def launch(**variables: str) -> asyncio.subprocess.Process:
     own = {f"HEADGATE_CACHE_{name}": value for name, value in variables.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADGATE_")}
-    path = {"PYTHONPATH": f"{ROOT}:{ROOT}/gen/python"}
+    path = {"PYTHONPATH": f"{ROOT}:{ROOT}/gen/python", "HEADGATE_ALLOW_NO_INTERNAL_TOKEN": "true"}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "services.cache"),

@@ -6,7 +6,7 @@ from headgate.cache.v1.cache_service_pb2_grpc import CacheServiceStub
 from services._runtime.errors import Code
 from tests.service.cache.calls import ask, refusal
 
-TOKEN = "a token of the test"
+TOKEN = "a token of the test, which is long enough"
 
 
 @pytest.fixture(scope="module")

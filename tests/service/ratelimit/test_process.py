@@ -19,6 +19,7 @@ START_SECONDS = 60
 
 async def launch(**variables: str) -> asyncio.subprocess.Process:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADGATE_")}
+    inherited["HEADGATE_ALLOW_NO_INTERNAL_TOKEN"] = "true"
     own = {f"HEADGATE_RATELIMIT_{name}": value for name, value in variables.items() if name != "CONFIG"}
     if "CONFIG" in variables:
         own["HEADGATE_CONFIG"] = variables["CONFIG"]

@@ -14,6 +14,7 @@ from services._runtime.configuration.settings import (
     read_settings,
     read_shared,
 )
+from services._runtime.rpc.exposure import exposures
 from services._runtime.rpc.server import checked_listen
 from services.billing.settings import BillingSettings
 from services.cache.settings import CacheSettings
@@ -54,6 +55,7 @@ def test_a_service_starts_with_its_environment(kind: Kind, secrets: Path) -> Non
     environment = with_secrets_in(variables(service(kind.name)), secrets)
     settings = read_settings(kind.settings, kind.prefix, environment)
     assert checked_listen(settings, kind.prefix) == ("0.0.0.0", port(kind.defaults.listen))  # noqa: S104
+    assert exposures(settings, read_shared(environment), kind.prefix, internal=kind.name != "router") == []
     assert port(settings.metrics_listen) == port(kind.defaults.metrics_listen)
 
 

@@ -195,7 +195,8 @@ async def test_workers_end_when_their_parent_is_killed(start: Start) -> None:
         ({"LISTN": "x"}, "HEADGATE_ECHO_LISTN is not a setting; did you mean HEADGATE_ECHO_LISTEN?"),
         ({"LISTEN": "0.0.0.0:0"}, "HEADGATE_ECHO_LISTEN=0.0.0.0:0 is open to other machines without TLS"),
         ({"LISTEN": "nonsense"}, "HEADGATE_ECHO_LISTEN: 'nonsense' is not host:port"),
-        ({"METRICS_LISTEN": "nonsense"}, "HEADGATE_ECHO_METRICS_LISTEN=nonsense can't be bound"),
+        ({"METRICS_LISTEN": "nonsense"}, "HEADGATE_ECHO_METRICS_LISTEN: 'nonsense' is not host:port"),
+        ({"METRICS_LISTEN": "[::]:0"}, "HEADGATE_ECHO_METRICS_LISTEN=[::]:0 is open to other machines"),
     ],
 )
 async def test_what_cannot_be_is_refused_at_start_by_the_settings_name(
@@ -207,14 +208,14 @@ async def test_what_cannot_be_is_refused_at_start_by_the_settings_name(
 
 
 async def test_the_internal_token_of_the_installation_is_asked_for(start: Start, tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("shared-secret\n")
+    secret, token = "shared-secret-of-32-characters-or-more", tmp_path / "token"
+    token.write_text(f"{secret}\n")
     echo = await start(shared={"HEADGATE_INTERNAL_TOKEN_FILE": str(token)})
     address = (await echo.logged("listening"))["address"]
     async with grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await echo_stub(channel)(request("hi"))
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        metadata = (("authorization", "Bearer shared-secret"),)
+        metadata = (("authorization", f"Bearer {secret}"),)
         assert (await echo_stub(channel)(request("hi"), metadata=metadata)).text == "hi"
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())

@@ -1,4 +1,4 @@
-"""What every server has: health, reflection under both names, channelz, TLS and a safe address."""
+"""What every server has: health, reflection under both names, TLS and a safe address; channelz when it is asked for."""
 
 import asyncio
 import json
@@ -66,7 +66,6 @@ async def test_grpcurl_lists_describes_and_calls_without_a_proto_file(echo: Serv
         0,
         {
             NAME,
-            "grpc.channelz.v1.Channelz",
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
@@ -91,7 +90,16 @@ async def test_grpcurl_shows_an_errors_details(echo: Served) -> None:
 
 
 @grpcurl_is_here
-async def test_channelz_counts_the_servers_calls(echo: Served) -> None:
+async def test_channelz_is_not_served_unless_it_is_asked_for(echo: Served) -> None:
+    get_servers: Any = echo.channel.unary_unary("/grpc.channelz.v1.Channelz/GetServers")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await get_servers(b"")
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@grpcurl_is_here
+async def test_channelz_counts_the_servers_calls(serve: Callable[..., Any]) -> None:
+    echo = await serve(channelz=True)
     await echo.unary()(request("hi"))
     code, answer = await grpcurl(echo.address, "grpc.channelz.v1.Channelz/GetServers")
     assert code == 0

@@ -120,11 +120,24 @@ def test_every_variable_is_described_with_its_type_default_and_help() -> None:
 
 def test_shared_settings_stand_beside_each_services_own() -> None:
     shared = read_shared(
-        {"HEADGATE_DATA_DIR": "/data", "HEADGATE_ROUTER_LISTEN": "x", "HEADGATE_INTERNAL_TOKEN": "t"}
+        {"HEADGATE_DATA_DIR": "/data", "HEADGATE_ROUTER_LISTEN": "x", "HEADGATE_INTERNAL_TOKEN": "t" * 32}
     )
-    assert (shared.data_dir, shared.config, shared.internal_token) == (Path("/data"), None, Secret("t"))
+    assert (shared.data_dir, shared.config, shared.internal_token) == (Path("/data"), None, Secret("t" * 32))
 
 
 def test_a_misspelt_shared_setting_is_refused() -> None:
     with pytest.raises(SettingsError, match="did you mean HEADGATE_CONFIG"):
         read_shared({"HEADGATE_CONFG": "x"})
+
+
+@pytest.mark.parametrize("characters", [1, 31])
+def test_a_token_that_could_be_guessed_is_refused_wherever_it_comes_from(
+    characters: int, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("t" * characters)
+    for environ in (
+        {"HEADGATE_INTERNAL_TOKEN": "t" * characters},
+        {"HEADGATE_INTERNAL_TOKEN_FILE": str(tmp_path / "token")},
+    ):
+        with pytest.raises(SettingsError, match="HEADGATE_INTERNAL_TOKEN has fewer than 32 characters"):
+            read_shared(environ)
