@@ -13,6 +13,7 @@ from headgate.billing.v1.account_service_pb2_grpc import add_AccountServiceServi
 from headgate.billing.v1.billing_service_pb2_grpc import add_BillingServiceServicer_to_server
 from services._runtime.configuration.sections import has_section
 from services._runtime.configuration.settings import SettingsError, SharedSettings, read_settings, read_shared
+from services._runtime.private import keep_to_owner
 from services._runtime.process.apart import apart
 from services._runtime.process.run import Application, run
 from services._runtime.process.serving import EXIT_MISCONFIGURED, tell_misconfigured
@@ -91,6 +92,7 @@ def _pepper(settings: BillingSettings, shared: SharedSettings) -> bytes:
 
 
 def _migrate_only() -> int:
+    keep_to_owner()
     try:
         bring_up(read_settings(BillingSettings, PREFIX, os.environ), read_shared(os.environ))
     except SettingsError as error:

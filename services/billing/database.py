@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services._runtime.configuration.settings import SettingsError, SharedSettings
+from services._runtime.private import private_folder
 from services._runtime.process.apart import apart
 from services._runtime.telemetry.logs import get_logger
 from services.billing.errors import StoreUnavailableError
@@ -74,4 +75,7 @@ def _opened(settings: BillingSettings, shared: SharedSettings) -> Database:
         from services.billing.stores.sql.postgresql import open_postgresql  # noqa: PLC0415 - its driver has 5 MB
 
         return open_postgresql(settings.postgresql, settings.store_connections)
-    return open_sqlite(settings.sqlite_path(shared.data_dir))
+    path = settings.sqlite_path(shared.data_dir)
+    if path.parent == shared.data_dir:
+        private_folder(shared.data_dir)
+    return open_sqlite(path)

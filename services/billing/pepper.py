@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 from services._runtime.configuration.settings import SettingsError
+from services._runtime.private import FILE_MODE, narrow, private_file, private_folder
 from services.billing.settings import PEPPER_VARIABLE
 
 _BYTES = 32
@@ -16,6 +17,8 @@ def keep_pepper(path: Path) -> bytes:
     :raises SettingsError: the file holds no pepper, or can't be read or made.
     """
     try:
+        private_folder(path.parent)
+        narrow(path, FILE_MODE)
         if not path.exists():
             _create(path)
         pepper = path.read_bytes()
@@ -29,9 +32,8 @@ def keep_pepper(path: Path) -> bytes:
 
 
 def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = private_file(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "wb") as file:
         file.write(secrets.token_bytes(_BYTES))
         file.flush()

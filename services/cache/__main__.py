@@ -7,6 +7,7 @@ from functools import partial
 from headgate.cache.v1.cache_service_pb2_grpc import add_CacheServiceServicer_to_server
 from services._runtime.configuration.sections import refuse_keys
 from services._runtime.configuration.settings import SettingsError, SharedSettings
+from services._runtime.private import private_folder
 from services._runtime.process.run import Application, run
 from services._runtime.rpc.authentication import require_internal_token
 from services._runtime.rpc.server import Service
@@ -55,6 +56,7 @@ def _store(settings: CacheSettings) -> EntryStore:
 def _secret(settings: CacheSettings, shared: SharedSettings, telemetry: Telemetry) -> bytes:
     if settings.key_secret is not None:
         return settings.key_secret.reveal().encode()
+    private_folder(shared.data_dir)
     path = shared.data_dir / "cache" / "key.secret"
     if settings.is_shared:
         telemetry.log.warning(

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 from services._runtime.configuration.settings import SettingsError
+from services._runtime.private import FILE_MODE, narrow, private_file, private_folder
 
 _BYTES = 32
 
@@ -15,6 +16,8 @@ def keep_secret(path: Path) -> bytes:
     :raises SettingsError: the file holds no secret, or can't be read or made.
     """
     try:
+        private_folder(path.parent)
+        narrow(path, FILE_MODE)
         if not path.exists():
             _create(path)
         secret = path.read_bytes()
@@ -26,9 +29,8 @@ def keep_secret(path: Path) -> bytes:
 
 
 def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(private_file(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(secrets.token_bytes(_BYTES))
     try:
         # Of two processes that start at once, one's file stays and both read that: a link never replaces.

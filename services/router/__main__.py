@@ -16,6 +16,7 @@ from services._runtime.calling.guard import Guard
 from services._runtime.calling.pace import Pace
 from services._runtime.calling.readiness import missing_peers
 from services._runtime.configuration.settings import SharedSettings
+from services._runtime.private import private_folder
 from services._runtime.process.apart import apart
 from services._runtime.process.run import Application, run
 from services._runtime.rpc.server import Service
@@ -23,6 +24,7 @@ from services._runtime.telemetry.telemetry import Telemetry
 from services.router.accounts.authentication import KeyAuthentication
 from services.router.accounts.limit_settlement import LimitSettlements
 from services.router.accounts.mine import Mine
+from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import open_spool
 from services.router.admission import Admission, AdmissionPolicy
@@ -63,11 +65,13 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     accounts = GrpcAccounts(peers["billing"])
     channels = [channel for peer in peers.values() for channel in peer.channels]
 
+    private_folder(shared.data_dir)
     spool_root = shared.data_dir / "spool"
     spool, adopted = open_spool(spool_root, settings.spool_max_bytes)
     if adopted:
         telemetry.log.info("usage of an earlier process will be booked", records=adopted)
-    settlements = Settlements(spool, bank, spool_root / "refused.jsonl", telemetry.log, metrics.refused.inc)
+    refused = RefusedFiles(spool_root, settings.refused_max_bytes)
+    settlements = Settlements(spool, bank, refused, telemetry.log, metrics.refused.inc)
     settlements.start()
     guards = {name: peer.guard for name, peer in peers.items()}
     telemetry.registry.register(RouterState(lambda: settlements.depth, health, guards))

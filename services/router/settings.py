@@ -68,6 +68,11 @@ class RouterSettings(ProcessSettings):
     spool_max_bytes: int = setting(
         256 * 1024 * 1024, "usage kept while billing is down; when full, requests are refused", minimum=4096
     )
+    refused_max_bytes: int = setting(
+        64 * 1024 * 1024,
+        "usage that billing refused, kept for a person to look into and take away; when full, requests are refused",
+        minimum=4096,
+    )
 
     def __post_init__(self) -> None:
         """:raises SettingsError: what peers are told could be read on its way."""

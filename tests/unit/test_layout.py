@@ -12,7 +12,7 @@ SERVICES = ("router", "cache", "ratelimit", "billing")
 PACKAGES = ("services", "simulator", "cli")
 # A service's modules that wire, translate or keep things; a new module is core until it stands here.
 EDGES = {
-    "router": {"grpc_peers", "grpc_records", "spool"},
+    "router": {"grpc_peers", "grpc_records", "refused", "spool"},
     "cache": {"secret", "translation"},
     "ratelimit": {"envoy_servicer", "translation"},
     "billing": {"account_servicer", "pepper", "posting_messages", "resource_messages", "usage_messages"},

@@ -7,6 +7,7 @@ import uvloop
 
 from services._runtime.configuration.environment import MisconfiguredError
 from services._runtime.configuration.settings import SharedSettings, read_settings, read_shared
+from services._runtime.private import keep_to_owner
 from services._runtime.process.serving import (
     EXIT_MISCONFIGURED,
     Application,
@@ -40,6 +41,7 @@ def run(
     with several workers the start is then refused.
     `internal`: only the installation's own services may call this one, so it starts with their token alone.
     """
+    keep_to_owner()
     configure_logs(service, "info")
     try:
         settings = read_settings(settings_type, prefix_of(service), environ)

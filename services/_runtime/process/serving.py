@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from services._runtime.address import join_host_port, split_host_port
 from services._runtime.configuration.settings import ProcessSettings, SharedSettings
+from services._runtime.private import make_folder
 from services._runtime.process.memory import calm_collector, give_back_for_ever, reuse_large_blocks
 from services._runtime.rpc.authentication import Authenticate
 from services._runtime.rpc.boundary import Boundary
@@ -142,7 +143,7 @@ def announce(plan: Plan[Any], addresses: Addresses, pids: Sequence[int] = ()) ->
 
 def _write_whole(path: Path, text: str) -> None:
     # A reader that polls for the file must never see a part of it.
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(path.name + ".part")
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)

@@ -1,6 +1,7 @@
 """Where recorded spans go: OpenTelemetry's SDK, loaded only by a process that records any."""
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 from services._runtime.configuration.settings import ProcessSettings
 from services._runtime.direct import NO_PROXY
+from services._runtime.private import make_folder, private_file
 from services._runtime.telemetry import semconv
 
 
@@ -25,8 +27,9 @@ class JsonLinesSpanExporter(SpanExporter):
     """Appends each span to a file as one JSON line, at the moment it ends."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        make_folder(path.parent)
+        descriptor = private_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         self._lock = threading.Lock()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

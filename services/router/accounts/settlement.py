@@ -4,13 +4,13 @@ import asyncio
 import json
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
 
 from headgate.billing.v1 import billing_service_pb2 as billing
 from services._runtime.errors import Code, GatewayError
+from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.spool import Spool
 from services.router.peers import Billing
 
@@ -28,20 +28,20 @@ _TRANSIENT = frozenset(
 class Settlements:
     """Every capture and void of this process.
 
-    What billing refuses for good is never dropped: it is appended to `refused_file` with billing's reason, for a person.
+    What billing refuses for good is never dropped: it is appended to `refused` with billing's reason, for a person.
     """
 
     def __init__(
         self,
         spool: Spool,
         billing_peer: Billing,
-        refused_file: Path,
+        refused: RefusedFiles,
         log: Any,
         on_refused: Callable[[], None],
     ) -> None:
         self._spool = spool
         self._billing = billing_peer
-        self._refused_file = refused_file
+        self._refused = refused
         self._log = log
         self._on_refused = on_refused
         self._delivering: set[int] = set()
@@ -49,7 +49,7 @@ class Settlements:
 
     @property
     def is_full(self) -> bool:
-        return self._spool.is_full
+        return self._spool.is_full or self._refused.is_full
 
     @property
     def depth(self) -> int:
@@ -104,13 +104,17 @@ class Settlements:
             "request": json_format.MessageToDict(request),
         }
         try:
-            with self._refused_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            self._refused.append(json.dumps(line).encode())
         except OSError as problem:
             self._log.error("refused usage can't be set aside", problem=str(problem), reason=error.reason)
             return False
         self._on_refused()
-        self._log.error("billing refused usage", reason=error.reason, kept_in=str(self._refused_file))
+        self._log.error("billing refused usage", reason=error.reason, kept_in=str(self._refused.newest))
+        if self._refused.is_full:
+            self._log.error(
+                "what billing refused fills its room; no requests are admitted until files are taken away",
+                folder=str(self._refused.newest.parent),
+            )
         return True
 
     async def _replay_for_ever(self) -> None:
@@ -118,6 +122,8 @@ class Settlements:
         while True:
             await asyncio.sleep(backoff)
             await self._harden()
+            if self._refused.is_full:
+                self._refused.look()
             delivered = await self._replay()
             backoff = _IDLE_SECONDS if delivered else min(_MAX_BACKOFF_SECONDS, backoff * 2)
 

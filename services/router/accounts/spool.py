@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services._runtime.private import FILE_MODE, narrow, private_file, private_folder
+
 _HEADER = struct.Struct("<II")
 SEGMENT_BYTES = 4 * 1024 * 1024
 
@@ -53,7 +55,7 @@ class Spool:
         self._next_record = 0
         self._next_segment = 0
         self._current: _Segment | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self._lock = _lock(folder)
 
     @property
@@ -149,7 +151,7 @@ class Spool:
             path = self._folder / f"{self._next_segment:08d}.seg"
             self._next_segment += 1
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            left, self._current = self._current, _Segment(path, os.open(path, flags, 0o600))
+            left, self._current = self._current, _Segment(path, private_file(path, flags))
             self._segments.append(self._current)
             if left is not None:
                 self._retire(left)
@@ -177,7 +179,9 @@ def open_spool(root: Path, max_bytes: int) -> tuple[Spool, int]:
 
     :raises OSError: the folder can't be written.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    private_folder(root)
+    for path in (*root.glob("damaged-*"), *root.glob("*/*")):
+        narrow(path, FILE_MODE)
     # One process at a time: a folder that another is just making must not be taken for a dead one's.
     opening = _lock(root, wait=True)
     try:
@@ -234,7 +238,7 @@ def read_segment(path: Path) -> tuple[list[bytes], bool]:
 
 
 def _lock(folder: Path, *, wait: bool = False) -> int:
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = private_file(folder / "lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:

@@ -18,6 +18,7 @@ from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import Code, GatewayError, OverloadedError
 from services.router.accounts.limit_settlement import LimitSettlements
+from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import Spool, open_spool
 from services.router.admission import Admission, AdmissionPolicy
@@ -64,7 +65,7 @@ class Observer:
 class Stage:
     """A pipeline over peers and providers in memory."""
 
-    def __init__(self, spool: Spool, refused: Path, *providers: ScriptedProvider) -> None:
+    def __init__(self, spool: Spool, refused: RefusedFiles, *providers: ScriptedProvider) -> None:
         self.limits, self.bank, self.cache = RecordingLimits(), RecordingBilling(), RecordingCache()
         self.observer = Observer()
         targets = [
@@ -138,7 +139,7 @@ def staged(*providers: ScriptedProvider) -> Iterator[Stage]:
     root = Path(tempfile.mkdtemp())
     try:
         spool, _ = open_spool(root / "spool", 1_000_000)
-        yield Stage(spool, root / "refused.jsonl", *providers)
+        yield Stage(spool, RefusedFiles(root, 1_000_000), *providers)
         spool.close()
     finally:
         shutil.rmtree(root)

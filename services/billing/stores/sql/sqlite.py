@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from services._runtime.private import FILE_MODE, make_folder, narrow, private_file
 from services.billing.stores.sql.database import Database
 from services.billing.stores.sql.sqlite_ledger import SqliteLedger
 from services.billing.stores.sql.transaction import Run
@@ -24,8 +25,12 @@ class StoreInUseError(Exception):
 
 def open_sqlite(path: Path) -> Database:
     """:raises StoreInUseError: another process writes to this file."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     lock_file = _lock(path.with_name(path.name + ".lock"))
+    # Before SQLite opens them: it makes the files beside it as open as the database itself is.
+    os.close(private_file(path, os.O_RDWR | os.O_CREAT))
+    for suffix in ("-wal", "-shm"):
+        narrow(path.with_name(path.name + suffix), FILE_MODE)
     # A transaction is some ten statements: an async driver would cross between threads twice for each of them.
     writing = ThreadPoolExecutor(1, thread_name_prefix="billing-write")
     reading = ThreadPoolExecutor(_READERS, thread_name_prefix="billing-read")
@@ -72,7 +77,7 @@ def _engine(path: Path, connections: int, begin: str, pragmas: tuple[str, ...]) 
 
 def _lock(path: Path) -> int:
     """Held until the process ends, however it ends."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = private_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -12,6 +12,7 @@ from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.billing.v1 import usage_pb2 as billing_usage
 from services._runtime.errors import Code, GatewayError
 from services.router.accounts import settlement
+from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import open_spool
 from tests.support.router_peers import ACME, RecordingBilling, counted
@@ -34,19 +35,24 @@ class Log:
 class Desk:
     """Settlements over a spool in a folder of the test's."""
 
-    def __init__(self, root: Path, bank: RecordingBilling) -> None:
+    def __init__(self, root: Path, bank: RecordingBilling, refused_bytes: int = 1_000_000) -> None:
         self.root = root
         self.bank = bank
         self.log = Log()
         self.refusals = 0
         self.spool, _ = open_spool(root / "spool", 1_000_000)
-        self.settlements = Settlements(self.spool, bank, root / "refused.jsonl", self.log, self._count)
+        self.settlements = Settlements(
+            self.spool, bank, RefusedFiles(root, refused_bytes), self.log, self._count
+        )
 
     def _count(self) -> None:
         self.refusals += 1
 
+    def refused_files(self) -> list[Path]:
+        return sorted(self.root.glob("refused*.jsonl"))
+
     def refused(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.root / "refused.jsonl").read_text().splitlines()]
+        return [json.loads(line) for path in self.refused_files() for line in path.read_text().splitlines()]
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +133,26 @@ async def test_refused_usage_that_cannot_be_written_down_stays_in_the_spool(desk
     await desk.settlements.capture(order(1))
     assert desk.settlements.depth == 1
     assert desk.refusals == 0
+
+
+async def test_refused_usage_that_fills_its_room_stops_requests_until_it_is_taken_away(
+    tmp_path: Path, bank: RecordingBilling
+) -> None:
+    desk = Desk(tmp_path, bank, refused_bytes=1000)
+    desk.settlements.start()
+    bank.outage["capture"] = ConflictError("no")
+    refused = 0
+    while not desk.settlements.is_full:
+        await desk.settlements.capture(order(refused))
+        refused += 1
+    # What has happened is kept all the same.
+    await desk.settlements.capture(order(refused))
+    assert len(desk.refused()) == desk.refusals == refused + 1
+    assert any("until files are taken away" in line for line in desk.log.lines)
+    for path in desk.refused_files():
+        path.unlink()
+    await until(lambda: not desk.settlements.is_full, "room")
+    await desk.settlements.stop()
 
 
 @pytest.mark.parametrize(
