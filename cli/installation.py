@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from services._runtime.private import private_file
+
 SERVICES = ("router", "cache", "ratelimit", "billing")
 DEFAULT_ADDRESSES = {
     "router": "127.0.0.1:50051",
@@ -13,7 +15,6 @@ DEFAULT_ADDRESSES = {
     "ratelimit": "127.0.0.1:50053",
     "billing": "127.0.0.1:50054",
 }
-OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ class Installation:
     def logs(self) -> Path:
         return self.data_dir / "logs"
 
+    @property
+    def run(self) -> Path:
+        """What belongs to a suite that runs."""
+        return self.data_dir / "run"
+
+    @property
+    def secrets(self) -> Path:
+        """What services are told in files, not in their environment."""
+        return self.run / "secrets"
+
     def write_addresses(self, addresses: Addresses) -> None:
         write_private(self.addresses_file, json.dumps(asdict(addresses), indent=2))
 
@@ -75,12 +86,14 @@ class Installation:
         """A suite that has ended leaves its data and its key, but no addresses."""
         self.addresses_file.unlink(missing_ok=True)
         self.token_file.unlink(missing_ok=True)
+        for path in self.secrets.glob("*"):
+            path.unlink()
 
 
 def write_private(path: Path, text: str) -> None:
     """Replaces the file at once, readable by its owner only."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    descriptor = private_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text + "\n")
     partial.replace(path)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services._runtime.private import OWNER_ONLY_MASK, private_file
+
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
-    """A process to be: `python -m module arguments`, with `environ` beside the parent's."""
+    """A process to be: `python -m module arguments`, with `environ` beside what it may see of the user's."""
 
     name: str
     module: str
@@ -32,7 +34,7 @@ class Child:
         self._port_file = plan.port_file
         if plan.port_file is not None:
             plan.port_file.unlink(missing_ok=True)
-        with log.open("wb") as output:
+        with os.fdopen(private_file(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as output:
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -48,6 +50,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
+                umask=OWNER_ONLY_MASK,
             )
 
     @property

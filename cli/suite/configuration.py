@@ -1,6 +1,6 @@
 """Which configuration file a suite runs on: the user's own, the simulator's, or one for the key that is set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cli.errors import CommandError, ExitCode
@@ -50,6 +50,27 @@ def demo_file() -> Path:
 
 def has_provider_key(environ: Mapping[str, str]) -> bool:
     return any(environ.get(key) for key, *_ in _PROVIDERS)
+
+
+def named_variables(text: str) -> frozenset[str]:
+    """The variables that a configuration names as credentials, `{env: NAME}`."""
+    import yaml  # here, for most commands start nothing
+
+    try:
+        return frozenset(_named(yaml.safe_load(text)))
+    except yaml.YAMLError:  # the services say what is wrong with it, and where
+        return frozenset()
+
+
+def _named(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if list(node) == ["env"] and isinstance(node["env"], str):
+            yield node["env"]
+        for value in node.values():
+            yield from _named(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _named(value)
 
 
 def for_simulator(source: Path, simulator: str) -> str:

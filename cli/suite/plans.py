@@ -1,6 +1,6 @@
 """The processes of a suite, each with the variables that it needs. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,20 @@ from cli.suite.child import ChildPlan
 from cli.suite.ports import Listens
 
 PEERS = ("cache", "ratelimit", "billing")
+
+
+# What a service takes as `…_FILE`, so that no secret stands in its environment.
+SECRETS: Mapping[str, tuple[str, ...]] = {"cache": ("KEY_SECRET",), "billing": ("STORE", "KEY_PEPPER")}
+TOKEN = "HEADGATE_INTERNAL_TOKEN"  # noqa: S105 - its variable
+
+# What every program may see of the user's environment: where it is, and in which words to speak.
+_EVERYBODYS = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"}
+)
+_EVERYBODYS_PREFIXES = ("LC_", "LD_", "DYLD_", "MALLOC_", "PYTHON")
+_SERVICES_PREFIXES = ("GRPC_", "OTEL_", "SSL_CERT_")
+# asyncpg asks them for what an address leaves open.
+_OWN_PREFIXES: Mapping[str, tuple[str, ...]] = {"billing": ("PG",)}
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -31,6 +45,33 @@ def service_plan(
         f"{prefix}LAME_DUCK_SECONDS": environ.get(f"{prefix}LAME_DUCK_SECONDS", "0"),
     }
     return ChildPlan(service, f"services.{service}", (), {**shared, **own}, port_file)
+
+
+def own_environment(child: str, environ: Mapping[str, str], named: Collection[str]) -> dict[str, str]:
+    """What `child` may see of the user's environment: what everybody may, its own settings, and no secret of another's.
+
+    `named`: the variables that the configuration names as credentials of providers; the router asks the providers.
+    """
+    return {name: value for name, value in environ.items() if _is_own(child, name, named)}
+
+
+def _is_own(child: str, name: str, named: Collection[str]) -> bool:
+    if name in _EVERYBODYS or name.startswith(_EVERYBODYS_PREFIXES):
+        return True
+    if child not in SERVICES:
+        return False
+    if name.startswith("HEADGATE_"):
+        others = tuple(f"HEADGATE_{each.upper()}_" for each in SERVICES if each != child)
+        return not name.startswith(others) and name not in (TOKEN, f"{TOKEN}_FILE")
+    if child == "router" and name in named:
+        return True
+    return name.startswith((*_SERVICES_PREFIXES, *_OWN_PREFIXES.get(child, ())))
+
+
+def secrets_of(service: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Those of the service's secrets that are set, by variable; what is set twice is the service's to refuse."""
+    names = [f"HEADGATE_{service.upper()}_{each}" for each in SECRETS.get(service, ())]
+    return {name: environ[name] for name in names if environ.get(name) and not environ.get(f"{name}_FILE")}
 
 
 def peer_variables(addresses: Mapping[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from cli.installation import SERVICES, Addresses, Installation, write_private
 from cli.suite import configuration, plans, ports
 from cli.suite.child import Child, ChildPlan
 from cli.suite.signals import StopSignals
+from services._runtime.private import FILE_MODE, narrow, private_file, private_folder
 
 _READY_SECONDS = 60.0
 _TELL_AFTER_SECONDS = 2.0
@@ -150,10 +151,17 @@ class Suite:
         return self._served
 
     def _claim_data_dir(self) -> None:
-        data_dir = self.installation.data_dir
-        for folder in (data_dir, data_dir / "run", self.installation.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        lock = self._ending.enter_context((data_dir / "run" / "up.lock").open("w"))
+        here = self.installation
+        data_dir = here.data_dir
+        folders = (data_dir, here.run, here.secrets, here.logs)
+        for folder in folders:
+            private_folder(folder)
+        # All that an earlier release may have left open in them; what else a user keeps in the first is the user's.
+        for path in (here.credentials_file, *(path for folder in folders[1:] for path in folder.glob("*"))):
+            if not path.is_dir():
+                narrow(path, FILE_MODE)
+        lock = private_file(here.run / "up.lock", os.O_WRONLY | os.O_CREAT)
+        self._ending.callback(os.close, lock)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -162,20 +170,30 @@ class Suite:
             ) from None
 
     def _shared_variables(self) -> dict[str, str]:
-        token = self._environ.get("HEADGATE_INTERNAL_TOKEN") or secrets.token_urlsafe(32)
-        write_private(self.installation.token_file, token)
+        write_private(self.installation.token_file, self._given_token() or secrets.token_urlsafe(32))
         data_dir = self.installation.data_dir
         return {
             "HEADGATE_CONFIG": str(self._config_file.absolute()),
             "HEADGATE_DATA_DIR": str(data_dir),
-            "HEADGATE_INTERNAL_TOKEN": token,
+            f"{plans.TOKEN}_FILE": str(self.installation.token_file),
         }
+
+    def _given_token(self) -> str:
+        text, file = self._environ.get(plans.TOKEN, ""), self._environ.get(f"{plans.TOKEN}_FILE", "")
+        if text and file:
+            raise CommandError(
+                f"{plans.TOKEN} and {plans.TOKEN}_FILE are both set", "Set one of them", ExitCode.USAGE
+            )
+        try:
+            return Path(file).read_text(encoding="utf-8").strip() if file else text
+        except OSError as error:
+            raise CommandError(f"{plans.TOKEN}_FILE: {error}", "", ExitCode.USAGE) from None
 
     @property
     def _config_file(self) -> Path:
         if self._config is not None and not self.with_simulator:
             return self._config
-        return self.installation.data_dir / "run" / "config.yaml"
+        return self.installation.run / "config.yaml"
 
     def _write_config(self, simulator: str) -> None:
         if self.with_simulator:
@@ -187,13 +205,30 @@ class Suite:
         write_private(self._config_file, text)
 
     def _service(self, name: str, shared: Mapping[str, str]) -> ChildPlan:
-        return plans.service_plan(name, self._listens, self.installation.data_dir, shared, self._environ)
+        plan = plans.service_plan(name, self._listens, self.installation.data_dir, shared, self._environ)
+        return replace(plan, environ={**plan.environ, **self._secret_files(name)})
+
+    def _secret_files(self, service: str) -> dict[str, str]:
+        """Writes the service's secrets; the variables that say where they are."""
+        files = {}
+        for name, secret in plans.secrets_of(service, self._environ).items():
+            file = self.installation.secrets / name.removeprefix("HEADGATE_").lower()
+            write_private(file, secret)
+            files[f"{name}_FILE"] = str(file)
+        return files
 
     def _launch(self, plan: ChildPlan) -> None:
         log = self.installation.logs / f"{plan.name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
-        self.children[plan.name] = Child(plan, self._environ, log)
+        named = self._named() if plan.name == "router" else ()
+        environ = plans.own_environment(plan.name, self._environ, named)
+        told_in_files = plans.secrets_of(plan.name, self._environ)
+        seen = {name: value for name, value in environ.items() if name not in told_in_files}
+        self.children[plan.name] = Child(plan, seen, log)
+
+    def _named(self) -> frozenset[str]:
+        return configuration.named_variables(self._config_file.read_text(encoding="utf-8"))
 
     def _address(self, name: str) -> str:
         return self.children[name].address() or ""

@@ -29,6 +29,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit_pb2
 from headgate.ratelimit.v1.ratelimit_service_pb2_grpc import RateLimitServiceStub
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
 from services._runtime.configuration.settings import read_settings, read_shared
+from services._runtime.direct import open_cleartext_aio
 from services._runtime.process.serving import Application, prefix_of
 from services._runtime.rpc.boundary import Boundary
 from services._runtime.rpc.interceptors import GatewayInterceptor
@@ -113,7 +114,7 @@ class InProcessSuite:
     caller: caller_pb2.Caller = field(default_factory=caller_pb2.Caller)
 
     def channel(self, name: str, options: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Channel:
-        channel = grpc.aio.insecure_channel(self.services[name].address, [*options])
+        channel = open_cleartext_aio(self.services[name].address, options)
         self.channels.append(channel)
         return channel
 

@@ -11,7 +11,9 @@ from cli.errors import CommandError
 from cli.installation import DEFAULT_ADDRESSES, Addresses, Installation
 from cli.suite import configuration, plans, ports
 from services._runtime.configuration.config import read_section
+from services._runtime.configuration.settings import describe
 from services.router.targets.config import RouterConfig
+from tests.unit.deploy.compose_file import KINDS, Kind
 
 
 def test_an_offset_moves_every_default_port() -> None:
@@ -47,6 +49,56 @@ def test_services_do_not_see_the_variables_of_commands() -> None:
         "PATH": "/bin",
     }
     assert plans.inherited(environ) == {"HEADGATE_ROUTER_WORKERS": "2", "PATH": "/bin"}
+
+
+USERS = {
+    "PATH": "/bin",
+    "LC_ALL": "C.UTF-8",
+    "OPENAI_API_KEY": "sk-1",
+    "AWS_SECRET_ACCESS_KEY": "aws",
+    "https_proxy": "http://stranger",
+    "PGPASSWORD": "pg",
+    "SSL_CERT_FILE": "/etc/ca.pem",
+    "HEADGATE_INTERNAL_TOKEN": "t",
+    "HEADGATE_ROUTER_WORKERS": "2",
+    "HEADGATE_CACHE_KEY_SECRET": "c",
+    "HEADGATE_BILLING_KEY_PEPPER": "p",
+    "HEADGATE_CONFG": "misspelt",
+}
+
+
+@pytest.mark.parametrize(
+    ("child", "seen"),
+    [
+        ("simulator", {"PATH", "LC_ALL"}),
+        ("router", {"OPENAI_API_KEY", "SSL_CERT_FILE", "HEADGATE_ROUTER_WORKERS", "HEADGATE_CONFG"}),
+        ("cache", {"SSL_CERT_FILE", "HEADGATE_CACHE_KEY_SECRET", "HEADGATE_CONFG"}),
+        ("ratelimit", {"SSL_CERT_FILE", "HEADGATE_CONFG"}),
+        ("billing", {"SSL_CERT_FILE", "PGPASSWORD", "HEADGATE_BILLING_KEY_PEPPER", "HEADGATE_CONFG"}),
+    ],
+)
+def test_each_child_sees_its_own_of_the_users_environment(child: str, seen: set[str]) -> None:
+    assert set(plans.own_environment(child, USERS, {"OPENAI_API_KEY"})) == {"PATH", "LC_ALL"} | seen
+
+
+def test_a_providers_key_is_the_routers_only_where_the_configuration_names_it() -> None:
+    assert "OPENAI_API_KEY" not in plans.own_environment("router", USERS, ())
+    text = "router: {providers: {a: {api_key: {env: OPENAI_API_KEY}}, b: {api_key: {file: /x}}}, targets: [{env: B}]}"
+    assert configuration.named_variables(text) == {"OPENAI_API_KEY", "B"}
+    assert configuration.named_variables("router: {") == frozenset()
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_every_secret_that_a_service_takes_as_a_file_is_given_as_one(kind: Kind) -> None:
+    files = {
+        v.name.removesuffix("_FILE") for v in describe(kind.settings, kind.prefix) if v.name.endswith("_FILE")
+    }
+    taken = {v.name for v in describe(kind.settings, kind.prefix) if v.type == "secret"}
+    assert taken <= files
+    assert {kind.prefix + each for each in plans.SECRETS.get(kind.name, ())} == taken
+    environ = dict.fromkeys(taken, "secret")
+    assert plans.secrets_of(kind.name, environ) == environ
+    assert plans.secrets_of(kind.name, {f"{name}_FILE": "/x" for name in taken} | environ) == {}
 
 
 def test_the_router_ends_first_and_the_simulator_last() -> None:
