@@ -10,7 +10,7 @@ FROM python:3.11-slim
 RUN groupadd --gid 10001 headgate \
  && useradd --uid 10001 --gid headgate --no-create-home --shell /usr/sbin/nologin headgate \
     # A new volume that is mounted here takes the owner over.
- && install -d -o headgate -g headgate /data
+ && install -d -m 0700 -o headgate -g headgate /data
 COPY --from=packages /opt/headgate /opt/headgate
 WORKDIR /app
 COPY services services

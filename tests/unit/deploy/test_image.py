@@ -90,5 +90,5 @@ def test_what_is_copied_is_enough_for_every_command(image: Path, module: str) ->
 def test_the_data_directory_belongs_to_the_user_that_runs() -> None:
     environment = " ".join(values("ENV"))
     assert "HEADGATE_DATA_DIR=/data" in environment
-    assert any(re.search(r"install -d -o headgate -g headgate /data", step) for step in values("RUN"))
+    assert any(re.search(r"install -d -m 0700 -o headgate -g headgate /data", step) for step in values("RUN"))
     assert compose()["services"]["router"]["volumes"] == ["spool:/data"]
