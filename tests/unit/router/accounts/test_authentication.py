@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from services._runtime.errors import Code, GatewayError, MissingCredentialsError, PeerUnavailableError
+from services._runtime.errors import (
+    Code,
+    GatewayError,
+    InvalidTokenError,
+    MissingCredentialsError,
+    PeerUnavailableError,
+)
 from services.router.accounts import authentication
 from services.router.accounts.authentication import KeyAuthentication
 from services.router.peers import Principal
@@ -139,3 +145,49 @@ async def test_the_oldest_keys_are_forgotten_first(desk: Desk, monkeypatch: pyte
 async def test_no_key_is_kept_as_text(desk: Desk) -> None:
     await desk.ask("hg_id_secret")
     assert "secret" not in repr(vars(desk.authentication))
+
+
+@pytest.mark.parametrize(
+    "token", ["junk", "hg_", "hg_a", "hg_a_", "hg__s", "sk-abc", "hg_a_s!", "hg_a_" + "x" * 257]
+)
+async def test_what_has_not_the_form_of_a_key_is_refused_without_asking(desk: Desk, token: str) -> None:
+    with pytest.raises(InvalidTokenError):
+        await desk.ask(token)
+    assert desk.accounts.asked == []
+
+
+async def test_wrong_keys_push_no_good_one_out_and_are_bounded(desk: Desk) -> None:
+    await desk.ask("hg_good_s")
+    desk.accounts.error = RevokedError("no such key")
+    for number in range(authentication.MAX_REFUSED + 100):
+        with pytest.raises(RevokedError):
+            await desk.ask(f"hg_wrong_{number}")
+    assert len(desk.authentication._refused) == authentication.MAX_REFUSED
+    desk.accounts.error = PeerUnavailableError("down")
+    desk.now += FRESH
+    assert await desk.ask("hg_good_s") == principal()
+
+
+async def test_a_flood_of_unknown_keys_asks_a_few_at_a_time_and_known_ones_pass_it(desk: Desk) -> None:
+    await desk.ask("hg_good_s")
+    desk.now += FRESH
+    desk.accounts.asked.clear()
+    desk.accounts.gate = asyncio.Event()
+    flood = [asyncio.create_task(desk.ask(f"hg_new_{number}")) for number in range(300)]
+    good = asyncio.create_task(desk.ask("hg_good_s"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(desk.accounts.asked) == authentication.UNKNOWN_AT_ONCE + 1
+    assert "hg_good_s" in desk.accounts.asked
+    desk.accounts.gate.set()
+    assert await good == principal()
+    assert await asyncio.gather(*flood) == [principal()] * 300
+
+
+async def test_a_key_that_was_refused_is_asked_for_again_after_a_while(desk: Desk) -> None:
+    desk.accounts.error = RevokedError("no such key")
+    with pytest.raises(RevokedError):
+        await desk.ask()
+    desk.accounts.error = None
+    desk.now += FRESH
+    assert await desk.ask() == principal()
