@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import against, comparison, footprint, frozen, growth, hops, instructions, profiling, scaling
+from bench import (
+    against,
+    comparison,
+    footprint,
+    frozen,
+    growth,
+    hops,
+    hostile,
+    instructions,
+    profiling,
+    scaling,
+)
 from bench import report as reports
 from bench.comparison import compare
 from bench.contenders import litellm, portkey
@@ -234,6 +245,16 @@ def frozen_peers(
         seen = frozen.freeze_each(lab, shape.name, only or frozen.FROZEN, seconds, tell)
         report.notes, report.problems = frozen.notes(seen), frozen.problems(seen)
         show(report, "peers and stores that hang")
+        finish(report, lab)
+
+
+@app.command("hostile", help=hostile.__doc__)
+def hostile_requests() -> None:
+    with opened(lambda signals: [headgate(signals, Shape(organizations=2))]) as lab:
+        report = reports.new_report("hostile")
+        attacks = hostile.attack_each(lab.members["headgate"].running, tell)
+        report.notes, report.problems = hostile.notes(attacks), hostile.problems(attacks)
+        show(report, "hostile requests")
         finish(report, lab)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
+from bench.smallest_items import Bomb, bombs
 from envoy.service.ratelimit.v3 import rls_pb2
 from headgate.billing.v1 import account_service_pb2, billing_service_pb2
 from headgate.cache.v1 import cache_service_pb2
@@ -14,7 +15,6 @@ from headgate.router.v1 import completion_pb2, job_service_pb2, router_service_p
 from services._runtime.rpc.wire import MOST_FIELDS
 from tests.support.procfs import resident_bytes
 from tests.support.rpc_errors import refused
-from tests.support.smallest_items import Bomb, bombs
 from tests.support.suite import RunningSuite
 
 pytestmark = pytest.mark.timeout(600)
