@@ -48,11 +48,14 @@ def service_plan(
 
 
 def own_environment(child: str, environ: Mapping[str, str], named: Collection[str]) -> dict[str, str]:
-    """What `child` may see of the user's environment: what everybody may, its own settings, and no secret of another's.
+    """What `child` may see of the user's environment: what everybody may, and its own settings but for what is in files.
 
     `named`: the variables that the configuration names as credentials of providers; the router asks the providers.
     """
-    return {name: value for name, value in environ.items() if _is_own(child, name, named)}
+    in_files = secrets_of(child, environ)
+    return {
+        name: value for name, value in environ.items() if _is_own(child, name, named) and name not in in_files
+    }
 
 
 def _is_own(child: str, name: str, named: Collection[str]) -> bool:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from typing import Self
 
 from cli.errors import CommandError, ExitCode
 from cli.installation import SERVICES, Addresses, Installation, write_private
-from cli.suite import configuration, plans, ports
+from cli.suite import configuration, plans, ports, secret_files
 from cli.suite.child import Child, ChildPlan
 from cli.suite.signals import StopSignals
 from services._runtime.private import FILE_MODE, narrow, private_file, private_folder
@@ -170,24 +169,13 @@ class Suite:
             ) from None
 
     def _shared_variables(self) -> dict[str, str]:
-        write_private(self.installation.token_file, self._given_token() or secrets.token_urlsafe(32))
+        write_private(self.installation.token_file, secret_files.internal_token(self._environ))
         data_dir = self.installation.data_dir
         return {
             "HEADGATE_CONFIG": str(self._config_file.absolute()),
             "HEADGATE_DATA_DIR": str(data_dir),
             f"{plans.TOKEN}_FILE": str(self.installation.token_file),
         }
-
-    def _given_token(self) -> str:
-        text, file = self._environ.get(plans.TOKEN, ""), self._environ.get(f"{plans.TOKEN}_FILE", "")
-        if text and file:
-            raise CommandError(
-                f"{plans.TOKEN} and {plans.TOKEN}_FILE are both set", "Set one of them", ExitCode.USAGE
-            )
-        try:
-            return Path(file).read_text(encoding="utf-8").strip() if file else text
-        except OSError as error:
-            raise CommandError(f"{plans.TOKEN}_FILE: {error}", "", ExitCode.USAGE) from None
 
     @property
     def _config_file(self) -> Path:
@@ -206,16 +194,8 @@ class Suite:
 
     def _service(self, name: str, shared: Mapping[str, str]) -> ChildPlan:
         plan = plans.service_plan(name, self._listens, self.installation.data_dir, shared, self._environ)
-        return replace(plan, environ={**plan.environ, **self._secret_files(name)})
-
-    def _secret_files(self, service: str) -> dict[str, str]:
-        """Writes the service's secrets; the variables that say where they are."""
-        files = {}
-        for name, secret in plans.secrets_of(service, self._environ).items():
-            file = self.installation.secrets / name.removeprefix("HEADGATE_").lower()
-            write_private(file, secret)
-            files[f"{name}_FILE"] = str(file)
-        return files
+        files = secret_files.written(name, self._environ, self.installation.secrets)
+        return replace(plan, environ={**plan.environ, **files})
 
     def _launch(self, plan: ChildPlan) -> None:
         log = self.installation.logs / f"{plan.name}.log"
@@ -223,9 +203,7 @@ class Suite:
             log.replace(log.with_suffix(".log.1"))
         named = self._named() if plan.name == "router" else ()
         environ = plans.own_environment(plan.name, self._environ, named)
-        told_in_files = plans.secrets_of(plan.name, self._environ)
-        seen = {name: value for name, value in environ.items() if name not in told_in_files}
-        self.children[plan.name] = Child(plan, seen, log)
+        self.children[plan.name] = Child(plan, environ, log)
 
     def _named(self) -> frozenset[str]:
         return configuration.named_variables(self._config_file.read_text(encoding="utf-8"))

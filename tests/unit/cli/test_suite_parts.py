@@ -10,6 +10,8 @@ from cli.demo.activity import parse_activity
 from cli.errors import CommandError
 from cli.installation import DEFAULT_ADDRESSES, Addresses, Installation
 from cli.suite import configuration, plans, ports
+from cli.suite.signals import StopSignals
+from cli.suite.suite import Suite, SuiteOptions
 from services._runtime.configuration.config import read_section
 from services._runtime.configuration.settings import describe
 from services.router.targets.config import RouterConfig
@@ -61,6 +63,7 @@ USERS = {
     "SSL_CERT_FILE": "/etc/ca.pem",
     "HEADGATE_INTERNAL_TOKEN": "t",
     "HEADGATE_ROUTER_WORKERS": "2",
+    "HEADGATE_CACHE_STORE": "redis://127.0.0.1",
     "HEADGATE_CACHE_KEY_SECRET": "c",
     "HEADGATE_BILLING_KEY_PEPPER": "p",
     "HEADGATE_CONFG": "misspelt",
@@ -72,9 +75,9 @@ USERS = {
     [
         ("simulator", {"PATH", "LC_ALL"}),
         ("router", {"OPENAI_API_KEY", "SSL_CERT_FILE", "HEADGATE_ROUTER_WORKERS", "HEADGATE_CONFG"}),
-        ("cache", {"SSL_CERT_FILE", "HEADGATE_CACHE_KEY_SECRET", "HEADGATE_CONFG"}),
+        ("cache", {"SSL_CERT_FILE", "HEADGATE_CACHE_STORE", "HEADGATE_CONFG"}),
         ("ratelimit", {"SSL_CERT_FILE", "HEADGATE_CONFG"}),
-        ("billing", {"SSL_CERT_FILE", "PGPASSWORD", "HEADGATE_BILLING_KEY_PEPPER", "HEADGATE_CONFG"}),
+        ("billing", {"SSL_CERT_FILE", "PGPASSWORD", "HEADGATE_CONFG"}),
     ],
 )
 def test_each_child_sees_its_own_of_the_users_environment(child: str, seen: set[str]) -> None:
@@ -99,6 +102,25 @@ def test_every_secret_that_a_service_takes_as_a_file_is_given_as_one(kind: Kind)
     environ = dict.fromkeys(taken, "secret")
     assert plans.secrets_of(kind.name, environ) == environ
     assert plans.secrets_of(kind.name, {f"{name}_FILE": "/x" for name in taken} | environ) == {}
+
+
+def test_a_token_is_taken_from_where_the_user_keeps_it_and_handed_over_as_a_file(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("from a file\n")
+    assert handed_over(tmp_path, {plans.TOKEN: "from a variable"}) == "from a variable"
+    assert handed_over(tmp_path, {f"{plans.TOKEN}_FILE": str(kept)}) == "from a file"
+    assert len(handed_over(tmp_path, {})) >= 32
+    with pytest.raises(CommandError, match="are both set"):
+        handed_over(tmp_path, {plans.TOKEN: "t", f"{plans.TOKEN}_FILE": str(kept)})
+    with pytest.raises(CommandError, match=r"HEADGATE_INTERNAL_TOKEN_FILE: .*No such file"):
+        handed_over(tmp_path, {f"{plans.TOKEN}_FILE": str(tmp_path / "absent")})
+
+
+def handed_over(folder: Path, environ: dict[str, str]) -> str:
+    with StopSignals() as signals, Suite(SuiteOptions(folder, free_ports=True), environ, signals) as suite:
+        told = suite._shared_variables()
+        assert plans.TOKEN not in told
+        return Path(told[f"{plans.TOKEN}_FILE"]).read_text(encoding="utf-8").strip()
 
 
 def test_the_router_ends_first_and_the_simulator_last() -> None:
