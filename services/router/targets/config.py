@@ -67,7 +67,9 @@ class ProviderConfig(Section):
     extensions: frozenset[Extension] = frozenset()
 
     @model_validator(mode="after")
-    def _its_login_is_the_proxys(self) -> Self:
+    def _credentials_are_named(self) -> Self:
+        if "@" in urlsplit(self.base_url).netloc:
+            raise ValueError("base_url: a credential is named, never written: use api_key: {env: NAME}")
         if self.proxy is not None and "@" in urlsplit(self.proxy).netloc:
             raise ValueError("proxy: its login is named, never written: use proxy_login: {env: NAME}")
         if self.proxy_login is not None and self.proxy is None:

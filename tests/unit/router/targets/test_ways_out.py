@@ -74,11 +74,12 @@ def test_a_refusal_names_the_line_the_field_and_the_remedy(tmp_path: Path) -> No
     ("fields", "says"),
     [
         ({"proxy": "http://ann:secret@proxy.internal"}, "its login is named, never written"),
+        ({"base_url": "https://ann:secret@a.example"}, "base_url: a credential is named, never written"),
         ({"proxy": "socks5://proxy.internal"}, "should match pattern"),
         ({"proxy_login": LOGIN}, "there is no proxy that it could be for"),
         ({"proxy": "http://proxy.internal", "proxy_login": "ann:secret"}, "a credential is named"),
     ],
 )
-def test_a_proxy_is_an_address_and_its_login_is_named(fields: dict[str, object], says: str) -> None:
+def test_addresses_are_written_and_credentials_are_named(fields: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         ProviderConfig.model_validate({"api": "openai", "base_url": "https://a.example", **fields})
