@@ -42,7 +42,7 @@ async def router_process(
         "HEADGATE_CONFIG": str(suite.data_dir / "headgate.json"),
         "HEADGATE_DATA_DIR": str(data_dir),
         "HEADGATE_ROUTER_LISTEN": "127.0.0.1:0",
-        "HEADGATE_ROUTER_METRICS_LISTEN": "",
+        "HEADGATE_ROUTER_METRICS_LISTEN": "off",
         "HEADGATE_ROUTER_PORT_FILE": str(port_file),
         "HEADGATE_ROUTER_LAME_DUCK_SECONDS": "0",
         "HEADGATE_ROUTER_DRAIN_SECONDS": "10",
