@@ -76,9 +76,9 @@ def _attack(running: Running, name: str, key: str) -> Attack:
     pid, target = running.services["router"], running.target.address
     neighbour = Neighbour(target, running.target.keys[1])
     thread = threading.Thread(target=neighbour.run)
-    idle, peak = procfs.resident_bytes(pid), 0
     thread.start()
     time.sleep(_USUAL_SECONDS)
+    idle, peak = procfs.resident_bytes(pid), 0
     usual, neighbour.waits_us = sorted(neighbour.waits_us), []
     requests, answered = 0, 0
     with grpc.insecure_channel(target, _OPTIONS) as channel:

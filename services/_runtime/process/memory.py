@@ -11,7 +11,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _LARGEST_REUSED_BYTES = 32 * 1024 * 1024  # glibc takes no more than this
 _GIVE_BACK_SECONDS = 10.0
 _ARENAS = 1
-_KEPT_BYTES = 16 * 1024 * 1024
+_KEPT_BYTES = 8 * 1024 * 1024
 _STATM = Path("/proc/self/statm")
 _TELLS_RESIDENT = _STATM.exists()
 
