@@ -14,6 +14,7 @@ from bench.rounds import percentile
 from bench.smallest_items import Bomb, bombs
 from bench.upstream_answers import model_name
 from headgate.router.v1 import job_service_pb2, router_service_pb2, router_service_pb2_grpc
+from services._runtime.direct import open_cleartext
 
 MODEL = model_name(64, 0)
 BYTES = 8 * 1024 * 1024
@@ -39,7 +40,7 @@ class Neighbour:
     def run(self) -> None:
         request = router_service_pb2.CountTokensRequest(model=MODEL, prompt="Hello")
         metadata = (("authorization", f"Bearer {self.key}"),)
-        with grpc.insecure_channel(self.target, _OPTIONS) as channel:
+        with open_cleartext(self.target, _OPTIONS) as channel:
             router = router_service_pb2_grpc.RouterServiceStub(channel)
             while not self.is_done:
                 began = time.perf_counter()
@@ -81,7 +82,7 @@ def _attack(running: Running, name: str, key: str) -> Attack:
     idle, peak = procfs.resident_bytes(pid), 0
     usual, neighbour.waits_us = sorted(neighbour.waits_us), []
     requests, answered = 0, 0
-    with grpc.insecure_channel(target, _OPTIONS) as channel:
+    with open_cleartext(target, _OPTIONS) as channel:
         for bomb in _bombs():
             answered += _send(channel, bomb, key)
             requests += 1
