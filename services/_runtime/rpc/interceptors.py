@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
+from weakref import WeakValueDictionary
 
 import grpc
 
@@ -18,7 +19,9 @@ SMALL_BYTES = 2048
 """A request that is no longer can't cost others much, whatever is in it: a field takes two bytes at least."""
 PEERS_SMALL_BYTES = 64 * 1024
 """The same of peers, whose batches are long and well formed."""
-Read = Callable[[Any], Awaitable[Any]]
+FEW_FIELDS = 2_000
+"""A request with no more is judged at once; with more in pieces, and one at a time of a caller."""
+Read = Callable[[Any, Call], Awaitable[Any]]
 _PUBLIC_PREFIXES = ("/grpc.health.", "/grpc.reflection.", "/grpc.channelz.")
 
 
@@ -44,7 +47,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         self._trusted_methods = trusted_methods
         self._max_message_bytes = max_message_bytes
         self._in_flight = BytesInFlight(max_bytes_in_flight)
-        self._judging = asyncio.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._wrapped: dict[str, tuple[Method, Any]] = {}
 
     async def intercept_service(
@@ -95,18 +98,17 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         shape = shape_of(deserialize.__self__.DESCRIPTOR)
         if name in self._trusted_methods:
 
-            async def read_trusted(raw: bytes) -> Any:
+            async def read_trusted(raw: bytes, _call: Call) -> Any:
                 _check_fields(raw, shape, PEERS_SMALL_BYTES)
                 return decode(deserialize, raw, max_bytes)
 
             return read_trusted
 
-        async def read(raw: bytes) -> Any:
-            if len(raw) > SMALL_BYTES:
-                async with self._judging:
-                    _check_fields(raw, shape, SMALL_BYTES)
+        async def read(raw: bytes, call: Call) -> Any:
+            if len(raw) > SMALL_BYTES and field_beyond(raw, shape, FEW_FIELDS) is not None:
+                _check_fields(raw, shape, SMALL_BYTES)
+                async with self._turn_of(call):
                     request = decode(deserialize, raw, max_bytes)
-                    # In pieces: no caller can stop another.
                     await validate_in_pieces(request)
                     return request
             request = decode(deserialize, raw, max_bytes)
@@ -115,6 +117,10 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
         return read
 
+    def _turn_of(self, call: Call) -> asyncio.Lock:
+        """Its caller's: no caller waits for another's."""
+        return self._turns.setdefault(_caller_of(call), asyncio.Lock())
+
     def _single(self, handler: Any, make: Any, method: Method, read: Read) -> Any:
         serve, behaviour = self._boundary.serve, handler.unary_unary or handler.stream_unary
         serialize, max_bytes = handler.response_serializer or bytes, self._max_message_bytes
@@ -122,7 +128,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
         async def respond(incoming: Any, call: Call) -> bytes:
             with taking(incoming, call):
-                response = await behaviour(await read(incoming), call.context)
+                response = await behaviour(await read(incoming, call), call.context)
             return encode(serialize, response, max_bytes)
 
         async def wrapped(incoming: Any, context: Any) -> Any:
@@ -166,7 +172,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
 
         async def respond(incoming: Any, call: Call) -> None:
             with taking(incoming, call):
-                responses = behaviour(await read(incoming), call.context)
+                responses = behaviour(await read(incoming, call), call.context)
                 if not hasattr(responses, "__aiter__"):
                     await responses
                     return
@@ -189,7 +195,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         """What a request occupies while it is served."""
         if handler.request_streaming:
             return _nothing_taken
-        return lambda raw, call: self._in_flight.taken(len(raw), str(call.metadata.get("authorization", "")))
+        return lambda raw, call: self._in_flight.taken(len(raw), _caller_of(call))
 
 
 def _check_fields(raw: bytes, shape: Shape, small_bytes: int) -> None:
@@ -199,7 +205,11 @@ def _check_fields(raw: bytes, shape: Shape, small_bytes: int) -> None:
         raise invalid_fields([FieldViolation(path, text)])
 
 
-async def _as_it_comes(iterator: Any) -> Any:
+def _caller_of(call: Call) -> str:
+    return str(call.metadata.get("authorization", ""))
+
+
+async def _as_it_comes(iterator: Any, _call: Call) -> Any:
     return iterator
 
 

@@ -29,6 +29,7 @@ class Served:
     address: str
     channel: grpc.aio.Channel
     server: GrpcServer
+    interceptor: GatewayInterceptor
 
     def unary(self, method: str = "Echo", **codecs: Any) -> Any:
         return self.channel.unary_unary(f"/{NAME}/{method}", **(CODECS | codecs))
@@ -61,7 +62,7 @@ async def serve() -> AsyncIterator[Callable[..., Any]]:
         server = GrpcServer(process, [Service(NAME, partial(add_echo, servicer))], [interceptor])
         address = f"127.0.0.1:{await server.start()}"
         channel = grpc.aio.insecure_channel(address)
-        running.append(Served(servicer, telemetry, address, channel, server))
+        running.append(Served(servicer, telemetry, address, channel, server, interceptor))
         return running[-1]
 
     yield start

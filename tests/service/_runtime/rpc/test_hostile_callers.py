@@ -9,8 +9,9 @@ import pytest
 
 from services._runtime.configuration.settings import Secret
 from services._runtime.rpc.authentication import require_internal_token
+from services._runtime.rpc.interceptors import FEW_FIELDS
 from tests.service._runtime.conftest import Served
-from tests.service._runtime.echo import NAME
+from tests.service._runtime.echo import NAME, request
 from tests.support.http2 import DATA, HEADERS, RST_STREAM, Frame, RawConnection
 
 TOKEN = "right"
@@ -27,6 +28,10 @@ def begin_message(connection: RawConnection, token: str | None) -> None:
     metadata = [] if token is None else [("authorization", f"Bearer {token}")]
     connection.begin_headers(1, f"/{NAME}/Echo", metadata)
     connection.send(Frame(DATA, 0, 1, struct.pack(">BI", 0, PROMISED_BYTES) + b"x" * 1000))
+
+
+async def _answer(call: Any) -> Any:
+    return await call
 
 
 async def first(connection: RawConnection, *kinds: int) -> Frame:
@@ -46,3 +51,18 @@ async def test_who_is_not_known_is_refused_before_the_request_is_there(
         assert refusal.kind == HEADERS
         assert guarded.servicer.calls == 0
     assert guarded.counted("Echo", "UNAUTHENTICATED") == 1
+
+
+async def test_a_request_of_many_fields_waits_for_no_other_callers(echo: Served) -> None:
+    many = request(*["x"] * FEW_FIELDS)
+
+    def ask(caller: str) -> asyncio.Task[Any]:
+        call = echo.unary()(many, metadata=(("authorization", f"Bearer {caller}"),), timeout=60)
+        return asyncio.create_task(_answer(call))
+
+    mine = echo.interceptor._turns.setdefault("Bearer a", asyncio.Lock())
+    async with mine:
+        waiting = ask("a")
+        assert (await ask("b")).text == "x" * FEW_FIELDS
+        assert not waiting.done()
+    assert (await waiting).text == "x" * FEW_FIELDS
