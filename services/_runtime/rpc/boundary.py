@@ -45,13 +45,14 @@ _arriving: ContextVar[Call] = ContextVar("headgate_arriving_call")
 
 
 class Method:
-    """What is known of a method before any call of it."""
+    """What is known of a method before any call of it. An exchange's calls are the messages of its streams."""
 
-    __slots__ = ("metrics", "name", "trusted")
+    __slots__ = ("is_exchange", "metrics", "name", "trusted")
 
-    def __init__(self, name: str, metrics: MethodMetrics, *, trusted: bool) -> None:
+    def __init__(self, name: str, metrics: MethodMetrics, *, trusted: bool, is_exchange: bool) -> None:
         self.name = name
         self.trusted = trusted
+        self.is_exchange = is_exchange
         self.metrics = metrics
 
 
@@ -66,9 +67,9 @@ class Boundary:
         self._telemetry = telemetry
         self._authenticate = authenticate
 
-    def method(self, full_name: str, *, trusted: bool = False) -> Method:
+    def method(self, full_name: str, *, trusted: bool = False, is_exchange: bool = False) -> Method:
         name = full_name.lstrip("/")
-        return Method(name, self._telemetry.rpc.method(name), trusted=trusted)
+        return Method(name, self._telemetry.rpc.method(name), trusted=trusted, is_exchange=is_exchange)
 
     async def let_in(self, method: Method, metadata: Mapping[str, Any]) -> bool:
         """Whether the caller is, by the metadata alone: nobody's request is read before.
@@ -76,6 +77,8 @@ class Boundary:
         What follows in the same task serves this call, or tells the caller why not.
         """
         call = self._admit(method, metadata)
+        if not method.is_exchange:
+            self._begin_span(call)
         _arriving.set(call)
         if self._authenticate is None:
             return True
@@ -85,6 +88,8 @@ class Boundary:
             raise
         except Exception as refusal:  # noqa: BLE001 - raised again where every failure becomes a status
             call.refusal = refusal
+            if method.is_exchange:
+                self._begin_span(call)
             return False
         return True
 
@@ -101,6 +106,7 @@ class Boundary:
         """As `serve`, for one of many requests of a stream, each of which says what metadata would."""
         first = _arriving.get()
         call = self._admit(method, {**first.metadata, **said})
+        self._begin_span(call)
         call.request.principal = first.request.principal
         return await self._serve(method, call, incoming, context, respond)
 
@@ -121,7 +127,9 @@ class Boundary:
         except GatewayError as error:
             self._end(method, call, error.code, error.reason)
             self._telemetry.log.debug("refused", rpc=method.name, code=error.code, reason=error.reason)
-            await self._refuse(call, error)
+            # A refusal needs no trace, and whoever keeps it would keep the frames, with the request.
+            call.refusal = None
+            await self._refuse(call, error.with_traceback(None))
         except grpc.aio.AbortError:
             self._end(method, call, _aborted_code(context))
             raise
@@ -146,9 +154,11 @@ class Boundary:
             trailing_metadata=[] if method.trusted else [(REQUEST_ID_KEY, request_id)],
         )
         call = Call(request, metadata)
-        call.span = self._telemetry.tracing.begin_server_span(request, metadata)
         request_context.enter(request)
         return call
+
+    def _begin_span(self, call: Call) -> None:
+        call.span = self._telemetry.tracing.begin_server_span(call.request, call.metadata)
 
     async def _fail(self, method: Method, call: Call, error: Exception) -> None:
         self._telemetry.log.error("unexpected failure", rpc=method.name, exc_info=error)

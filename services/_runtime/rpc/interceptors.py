@@ -62,7 +62,9 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
             # An unknown method is not remembered: a caller could make up names for ever.
             if handler is None or name.startswith(_PUBLIC_PREFIXES):
                 return handler
-            method = self._boundary.method(name, trusted=name in self._trusted_methods)
+            trusted = name in self._trusted_methods
+            is_exchange = trusted and handler.stream_stream is not None
+            method = self._boundary.method(name, trusted=trusted, is_exchange=is_exchange)
             known = self._wrapped[name] = method, self._wrap(name, handler, method)
         method, wrapped = known
         metadata = dict(handler_call_details.invocation_metadata or ())
@@ -79,7 +81,7 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _wrap(self, name: str, handler: Any, method: Method) -> Any:
-        if handler.stream_stream and method.trusted:
+        if method.is_exchange:
             return self._exchange(handler, method)
         request = self._reader(name, handler)
         if handler.unary_unary:

@@ -1,14 +1,17 @@
 """Callers that send what no client sends: they are refused, and what they hold is freed."""
 
 import asyncio
+import gc
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 
 from services._runtime.configuration.settings import Secret
 from services._runtime.rpc.authentication import require_internal_token
+from services._runtime.rpc.boundary import Call
 from services._runtime.rpc.interceptors import FEW_FIELDS
 from tests.service._runtime.conftest import Served
 from tests.service._runtime.echo import NAME, request
@@ -16,6 +19,7 @@ from tests.support.http2 import DATA, HEADERS, RST_STREAM, Frame, RawConnection
 
 TOKEN = "right"
 PROMISED_BYTES = 15_000_000
+REFUSALS = 20
 
 
 @pytest.fixture
@@ -66,3 +70,36 @@ async def test_a_request_of_many_fields_waits_for_no_other_callers(echo: Served)
         assert (await ask("b")).text == "x" * FEW_FIELDS
         assert not waiting.done()
     assert (await waiting).text == "x" * FEW_FIELDS
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    ("method", "broken", "token"),
+    [
+        ("Echo", request(""), TOKEN),
+        ("Echo", request(*[""] * FEW_FIELDS), TOKEN),
+        ("Echo", request("fine", mode="limited"), TOKEN),
+        ("Echo", request("fine"), "wrong"),
+        ("BatchEcho", request("fine", mode="limited"), TOKEN),
+    ],
+    ids=["a rule", "a rule among many fields", "a servicer's refusal", "a wrong token", "a trusted method"],
+)
+async def test_what_a_refused_call_held_is_free_without_the_collector(
+    guarded: Served, method: str, broken: Any, token: str
+) -> None:
+    """GRPC keeps what a call was aborted with; a trace in it would lead back to the call, and to the request."""
+    metadata = (("authorization", f"Bearer {token}"),)
+    for _ in range(REFUSALS):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await guarded.unary(method)(broken, metadata=metadata)
+    await asyncio.sleep(0)
+    held = sum(isinstance(each, Call) for each in gc.get_objects())
+    assert held < REFUSALS / 2
