@@ -20,6 +20,7 @@ from services._runtime.private import private_folder
 from services._runtime.process.apart import apart
 from services._runtime.process.run import Application, run
 from services._runtime.rpc.server import Service
+from services._runtime.telemetry.masking import Masking
 from services._runtime.telemetry.telemetry import Telemetry
 from services.router.accounts.authentication import KeyAuthentication
 from services.router.accounts.limit_settlement import LimitSettlements
@@ -50,11 +51,13 @@ ROUTER, JOBS = "headgate.router.v1.RouterService", "headgate.router.v1.JobServic
 
 async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: Telemetry) -> Application:
     declared = _declared(shared.config)
-    providers = {name: registry.build(name, each) for name, each in declared.providers.items()}
+    token = shared.internal_token
+    masking = Masking([*declared.secrets(), *([token.reveal()] if token is not None else [])])
+    providers = {name: registry.build(name, each, masking) for name, each in declared.providers.items()}
     catalog = build_catalog(declared, providers)
     health = {target_id: TargetHealth() for target_id in catalog.targets}
     clock = Clock(time.monotonic, time.time_ns)
-    metrics = RouterMetrics(telemetry.registry, telemetry.log, frozenset(catalog.models))
+    metrics = RouterMetrics(telemetry.registry, telemetry.log, frozenset(catalog.models), masking)
 
     peers = connect_peers(settings, shared, telemetry)
     limits, cached, bank = (
@@ -84,7 +87,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         on_peer_lost=metrics.peer_lost,
     )
     admission = Admission(limits, cached, bank, policy)
-    failover = Failover(health, clock, admission.output_bound, telemetry.tracing.span)
+    failover = Failover(health, clock, admission.output_bound, telemetry.tracing.span, metrics.attempt_failed)
     limit_settlements = LimitSettlements(limits, clock.monotonic, metrics.peer_lost)
     pipeline = Pipeline(
         catalog=catalog,

@@ -41,11 +41,13 @@ class Failover:
         clock: Clock,
         output_bound: Callable[[Run, int | None], int | None],
         spans: Callable[[str, Mapping[str, Any]], AbstractContextManager[Any]],
+        on_failure: Callable[[Leg, ProviderError], None],
     ) -> None:
         self._health = health
         self._clock = clock
         self._output_bound = output_bound
         self._spans = spans
+        self._on_failure = on_failure
 
     async def generate(self, run: Run) -> None:
         """Emit one whole answer; every attempt is left in `run.legs`.
@@ -64,6 +66,7 @@ class Failover:
                 last = error
                 leg.fail(error.kind, error.message, self._clock.epoch_ns())
                 self._health[target.target_id].fail(error, self._clock.monotonic())
+                self._on_failure(leg, error)
                 if error.kind not in RETRYABLE:
                     break
             except BaseException:
@@ -114,7 +117,10 @@ class Failover:
                 retry_after_seconds=self._soonest(run),
             )
         if last.kind is FailureKind.REJECTED:
-            return ProviderRejectedError(f"{_target_id(run)} refused the request: {last.message}")
+            return ProviderRejectedError(
+                f"{_target_id(run)} refused the request: {last.message}; what it said is in the router's log, under the attempt "
+                f"{run.legs[-1].attempt_id}"
+            )
         if last.kind is FailureKind.CONTEXT_LENGTH:
             return ContextLengthExceededError(
                 f"{_target_id(run)}: {last.message}",

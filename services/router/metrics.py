@@ -11,8 +11,11 @@ from prometheus_client.registry import Collector
 from headgate.common.v1 import outcome_pb2
 from services._runtime.calling.breaker import State as BreakerState
 from services._runtime.calling.guard import Guard
+from services._runtime.telemetry.masking import Masking
+from services.router.answers.leg import Leg
 from services.router.run import Run
 from services.router.targets.health import State, TargetHealth
+from services.router.targets.provider import ProviderError
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OUTCOMES = {number: name.removeprefix("OUTCOME_").lower() for name, number in outcome_pb2.Outcome.items()}
@@ -21,9 +24,12 @@ _OUTCOMES = {number: name.removeprefix("OUTCOME_").lower() for name, number in o
 class RouterMetrics:
     """`Observer` of the pipeline: the four names that dashboards expect, and the router's own."""
 
-    def __init__(self, registry: CollectorRegistry, log: Any, known_models: frozenset[str]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, log: Any, known_models: frozenset[str], masking: Masking
+    ) -> None:
         self._log = log
         self._known_models = known_models
+        self._masking = masking
         requests = Counter(
             "llm_requests", "completions that ended, by how", ("model", "status"), registry=registry
         )
@@ -75,6 +81,16 @@ class RouterMetrics:
             self._attempts(leg.target.target_id, _OUTCOMES[leg.outcome]).inc()
             if leg.first_token_ns is not None:
                 self._first_token(leg.target.target_id).observe((leg.first_token_ns - leg.start_ns) / 1e9)
+
+    def attempt_failed(self, leg: Leg, error: ProviderError) -> None:
+        self._log.warning(
+            "a target failed",
+            target_id=leg.target.target_id,
+            attempt_id=leg.attempt_id,
+            kind=str(error.kind),
+            failure=error.message,
+            said=self._masking.line(error.said),
+        )
 
     def peer_lost(self, peer: str) -> None:
         self._lost(peer).inc()

@@ -90,4 +90,4 @@ class HttpAnswer:
         if self._watchdog.barked:
             return ProviderError(FailureKind.TIMEOUT, self.waits_for)
         said = str(error) or type(error).__name__
-        return ProviderError(FailureKind.INTERRUPTED, f"the connection broke: {said}")
+        return ProviderError(FailureKind.INTERRUPTED, "the connection broke", said=said)

@@ -9,6 +9,7 @@ from services.router.providers import exchange
 from services.router.providers.anthropic_answer import AnthropicReader
 from services.router.providers.anthropic_body import body_of, count_body_of
 from services.router.providers.anthropic_fit import misfits
+from services.router.providers.failures import malformed
 from services.router.providers.json_text import UNREADABLE
 from services.router.providers.pool import Pool
 from services.router.targets.provider import Chunk, Unsupported
@@ -47,7 +48,7 @@ class AnthropicProvider:
             return body_of(model, request, streamed=streamed, max_output_tokens=max_output_tokens)
 
         answer = exchange.stream if streamed else exchange.whole
-        return answer(self._pool, self._url, encode, request_id, AnthropicReader(self._pool.secret))
+        return answer(self._pool, self._url, encode, request_id, AnthropicReader(self._pool.masking))
 
     async def count_tokens(self, model: str, request: completion_pb2.CompletionRequest) -> int | None:
         seconds = self._pool.timeouts.first_token
@@ -55,7 +56,7 @@ class AnthropicProvider:
         try:
             return _COUNTS.decode(body).input_tokens
         except UNREADABLE as error:
-            raise exchange.malformed("a count that is not the protocol's", error) from None
+            raise malformed("a count that is not the protocol's", error) from None
 
     async def warm_up(self) -> None:
         await self._pool.warm_up("models")

@@ -1,19 +1,18 @@
 """Reads answers of Anthropic's Messages API, streamed and whole."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from headgate.chat.v1 import message_pb2
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime.configuration.environment import Secret
+from services._runtime.telemetry.masking import Masking
 from services.router.providers.deltas import Deltas
-from services.router.providers.exchange import interrupted, malformed
-from services.router.providers.failures import from_event
-from services.router.providers.json_text import UNREADABLE
+from services.router.providers.failures import from_event, interrupted, malformed
+from services.router.providers.json_text import UNREADABLE, Count
 from services.router.targets.provider import Chunk, ProviderError
 
 FINISH_REASONS = {
@@ -24,7 +23,6 @@ FINISH_REASONS = {
     "tool_use": FinishReason.FINISH_REASON_TOOL_CALLS,
     "refusal": FinishReason.FINISH_REASON_REFUSAL,
 }
-Count = Annotated[int, Meta(ge=0, le=10**12)]
 _EMPTY_INPUT = msgspec.Raw(b"{}")
 _CHARACTERS_PER_TOKEN = 4
 
@@ -93,17 +91,17 @@ _BODIES = msgspec.json.Decoder(Body)
 class AnthropicReader:
     """For one answer."""
 
-    def __init__(self, secret: Secret | None) -> None:
+    def __init__(self, masking: Masking) -> None:
         self.whole = False
         self.failure: ProviderError | None = None
-        self._secret = secret
+        self._masking = masking
         self._stopped = False
         self._counts = _Counts()
         self._pieces = 0
         self._call_by_block: dict[int, int] = {}
 
     def read_events(self, events: list[bytes]) -> Chunk | None:
-        deltas = Deltas()
+        deltas = Deltas(self._masking)
         self._counts.told = False
         try:
             for event in events:
@@ -126,10 +124,10 @@ class AnthropicReader:
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         if message.error is not None:
-            raise from_event(message.error, self._secret)
+            raise from_event(message.error)
         if message.type != "message":
             raise malformed("an answer that is no message")
-        deltas = Deltas()
+        deltas = Deltas(self._masking)
         for index, block in enumerate(message.content):
             self._open(index, block, deltas, whole=True)
         if message.usage is not None:
@@ -156,7 +154,7 @@ class AnthropicReader:
                 self._end()
                 self._counts.settle(self._pieces + deltas.pieces)
             case "error":
-                raise from_event(event.error, self._secret)
+                raise from_event(event.error)
 
     def _add(self, block: int, delta: Delta, deltas: Deltas) -> None:
         if delta.text:

@@ -1,22 +1,32 @@
 """Collects what one read brought as completion events, neighbouring pieces of one kind merged."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 from headgate.chat.v1 import finish_reason_pb2, message_pb2
 from headgate.router.v1 import completion_pb2
+from services._runtime.telemetry.masking import Masking
 
 _Event = completion_pb2.CompletionEvent
 Kind = Literal["text", "refusal", "reasoning"]
 Logprobs = Sequence[completion_pb2.TokenLogprob]
+_REASON = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
+_LONGEST_REASON = 64
+# What a declared tool may be called.
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 
 class Deltas:
-    """For one read. `pieces` counts generated pieces, about one token each."""
+    """For one read. `pieces` counts generated pieces, about one token each.
 
-    __slots__ = ("_choice", "_kind", "_logprobs", "_texts", "events", "pieces")
+    What a model says passes as it is. What the provider says beside it passes where it can't hold what `masking` hides.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_choice", "_kind", "_logprobs", "_masking", "_texts", "events", "pieces")
+
+    def __init__(self, masking: Masking) -> None:
+        self._masking = masking
         self.events: list[completion_pb2.CompletionEvent] = []
         self.pieces = 0
         self._kind: Kind = "text"
@@ -46,10 +56,12 @@ class Deltas:
         if last is not None and not call.id and _is_of_call(last, choice, call.index):
             last.delta.tool_call.arguments_fragment += call.arguments_fragment
         else:
+            self._guard(call)
             self._emit(completion_pb2.Delta(choice_index=choice, tool_call=call))
 
     def finished(self, choice: int, reason: "finish_reason_pb2.FinishReason.ValueType", raw: str) -> None:
         self.flush()
+        raw = raw if len(raw) <= _LONGEST_REASON and _REASON.fullmatch(raw) else ""
         end = completion_pb2.ChoiceFinished(choice_index=choice, finish_reason=reason, raw_reason=raw)
         self.events.append(_Event(choice_finished=end))
 
@@ -72,6 +84,12 @@ class Deltas:
             self._texts = []
             self._logprobs = []
         return self.events
+
+    def _guard(self, call: completion_pb2.ToolCallDelta) -> None:
+        if call.id and self._masking.hides(call.id):
+            call.id = f"call_{call.index}"
+        if call.name and (not _NAME.fullmatch(call.name) or self._masking.hides(call.name)):
+            call.name = ""
 
     def _emit(self, delta: completion_pb2.Delta) -> None:
         self.flush()

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from yarl import URL
 
 from services.router.providers.answer import HttpAnswer
-from services.router.providers.failures import from_event, read_error
+from services.router.providers.failures import from_event, malformed, read_error
 from services.router.providers.pool import Pool
 from services.router.providers.sse import EventTooLargeError, SseParser
-from services.router.targets.provider import Chunk, FailureKind, ProviderError
+from services.router.targets.provider import Chunk, ProviderError
 
 _JSON = "application/json"
 # Servers that leave the type out are seen by the client as sending octets.
@@ -43,7 +43,7 @@ async def stream(
     timeouts = pool.timeouts
     answer = await pool.post(url, encode(), request_id, timeouts.first_token)
     try:
-        await _check_is_stream(answer, pool)
+        await _check_is_stream(answer)
         answer.waits_for = f"no token within {timeouts.first_token:g} s"
         gap = f"nothing followed within {timeouts.between_tokens:g} s"
         parser = SseParser()
@@ -83,14 +83,6 @@ async def fetch(pool: Pool, url: URL, body: bytes, request_id: str, seconds: flo
         answer.close()
 
 
-def malformed(what: str, error: Exception | None = None) -> ProviderError:
-    return ProviderError(FailureKind.MALFORMED, f"{what}: {error}" if error else what)
-
-
-def interrupted(what: str) -> ProviderError:
-    return ProviderError(FailureKind.INTERRUPTED, what)
-
-
 def _events(parser: SseParser, read: bytes) -> list[bytes]:
     try:
         return parser.feed(read)
@@ -98,12 +90,12 @@ def _events(parser: SseParser, read: bytes) -> list[bytes]:
         raise malformed(str(error)) from None
 
 
-async def _check_is_stream(answer: HttpAnswer, pool: Pool) -> None:
+async def _check_is_stream(answer: HttpAnswer) -> None:
     """Some servers report a failure as plain JSON under status 200."""
     if answer.content_type in _STREAM_TYPES:
         return
     if answer.content_type == _JSON:
         error: Any = read_error(await answer.read_whole())
         if error.message:
-            raise from_event({"message": error.message, "type": next(iter(error.words), None)}, pool.secret)
-    raise malformed(f"expected a stream of events, got {answer.content_type}")
+            raise from_event({"message": error.message, "type": next(iter(error.words), None)})
+    raise malformed("expected a stream of events, got another content type", answer.content_type)

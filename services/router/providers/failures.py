@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from services._runtime.configuration.environment import Secret
+from services.router.providers.anthropic_fit import OWN_FIELDS as ANTHROPIC_FIELDS
 from services.router.providers.json_text import UNREADABLE
-from services.router.targets.provider import FailureKind, ProviderError
+from services.router.providers.openai_fit import OWN_FIELDS as OPENAI_FIELDS
+from services.router.targets.provider import LONGEST_SAID, FailureKind, ProviderError
 
-_LONGEST_MESSAGE = 500
+_LONGEST_REST_SECONDS = 3600.0
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
@@ -52,6 +53,8 @@ _CONTEXT_LENGTH = re.compile(
     r"|maximum context length|context[ _](?:length|window|size) exceeded|input is too long",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"[a-z_]+")
+_FIELDS = OPENAI_FIELDS | ANTHROPIC_FIELDS
 _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 
 
@@ -62,31 +65,39 @@ class ErrorBody:
     message: str = ""
     words: tuple[str, ...] = ()
     status: int | None = None
+    field: str = ""
 
 
-def from_refusal(
-    status: int, headers: Mapping[str, str], body: bytes, secret: Secret | None
-) -> ProviderError:
+def from_refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """An answer whose HTTP status is not 200."""
     error = read_error(body)
-    said = presentable(error.message or body.decode("utf-8", "replace"), secret)
     return ProviderError(
         _kind_of_refusal(status, error),
-        f"HTTP {status}: {said}" if said else f"HTTP {status}",
+        f"HTTP {status}, about `{error.field}`" if error.field else f"HTTP {status}",
+        said=error.message or body[:LONGEST_SAID].decode("utf-8", "replace"),
         http_status=status,
         retry_after_seconds=retry_after_seconds(headers, time.time()),
     )
 
 
-def from_event(error: Any, secret: Secret | None) -> ProviderError:
+def from_event(error: Any) -> ProviderError:
     """An error object inside an answer that began well."""
     body = _error_object(error)
     if body.status is not None:
         kind = _kind_of_refusal(body.status, body)
     else:
         kind = _kind_of_words(body) or FailureKind.INTERRUPTED
-    said = presentable(body.message, secret) or "no message"
-    return ProviderError(kind, f"the provider reported an error while it answered: {said}")
+    about = f" about `{body.field}`" if body.field else ""
+    message = f"the provider reported an error{about} while it answered"
+    return ProviderError(kind, message, said=body.message)
+
+
+def malformed(what: str, said: object = "") -> ProviderError:
+    return ProviderError(FailureKind.MALFORMED, what, said=str(said))
+
+
+def interrupted(what: str) -> ProviderError:
+    return ProviderError(FailureKind.INTERRUPTED, what)
 
 
 def read_error(body: bytes) -> ErrorBody:
@@ -100,7 +111,12 @@ def read_error(body: bytes) -> ErrorBody:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait as the provider says, in milliseconds, seconds or a date; `now` in Unix seconds."""
+    """Seconds to wait as the provider says, in milliseconds, seconds or a date, at most an hour; `now` in Unix seconds."""
+    wait = _told_wait(headers, now)
+    return None if wait is None else min(max(0.0, wait), _LONGEST_REST_SECONDS)
+
+
+def _told_wait(headers: Mapping[str, str], now: float) -> float | None:
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
@@ -109,17 +125,9 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     if (seconds := _number(value)) is not None:
         return seconds
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        return parsedate_to_datetime(value).timestamp() - now
     except (ValueError, OverflowError):
         return None
-
-
-def presentable(text: str, secret: Secret | None) -> str:
-    """One line of bounded length that can't hold the credential."""
-    if secret is not None and secret.reveal():
-        text = text.replace(secret.reveal(), "***")
-    line = " ".join(text[: 4 * _LONGEST_MESSAGE].split())
-    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
 
 
 def _kind_of_refusal(status: int, error: ErrorBody) -> FailureKind:
@@ -147,7 +155,14 @@ def _error_object(error: Any) -> ErrorBody:
     code, kind = error.get("code"), error.get("type")
     words = tuple(word for word in (code, kind) if isinstance(word, str))
     status = code if isinstance(code, int) and not isinstance(code, bool) else None
-    return ErrorBody(said if isinstance(said, str) else msgspec.json.encode(said).decode(), words, status)
+    text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+    return ErrorBody(text, words, status, _field(error.get("param")))
+
+
+def _field(param: Any) -> str:
+    """Which of the fields that requests have; whatever else a provider writes there is its own text."""
+    named = _NAME.match(param) if isinstance(param, str) else None
+    return named[0] if named is not None and named[0] in _FIELDS else ""
 
 
 def _number(value: str | None) -> float | None:

@@ -1,5 +1,7 @@
 """JSON from elsewhere: what can be wrong with it, and how it goes into a request body unparsed but checked."""
 
+from typing import Annotated
+
 import msgspec
 
 from services.router.targets.provider import FailureKind, ProviderError
@@ -7,6 +9,8 @@ from services.router.targets.provider import FailureKind, ProviderError
 # Everything that decoding text from elsewhere can raise; nesting without end is the last of them.
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
+# More tokens than any model takes or gives: who reports them would use up limits and budgets with one answer.
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**8)]
 NO_OBJECT = "it is not a JSON object"
 
 

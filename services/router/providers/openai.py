@@ -37,7 +37,7 @@ class OpenAiProvider:
                 model, request, self._dialect, streamed=streamed, max_output_tokens=max_output_tokens
             )
 
-        reader = OpenAiReader(request.choice_count or 1, self._pool.secret)
+        reader = OpenAiReader(request.choice_count or 1, self._pool.masking)
         answer = exchange.stream if streamed else exchange.whole
         return answer(self._pool, self._url, encode, request_id, reader)
 

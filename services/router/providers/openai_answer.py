@@ -8,11 +8,10 @@ from msgspec import Meta, Struct
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime.configuration.environment import Secret
+from services._runtime.telemetry.masking import Masking
 from services.router.providers.deltas import Deltas
-from services.router.providers.exchange import interrupted, malformed
-from services.router.providers.failures import from_event
-from services.router.providers.json_text import UNREADABLE
+from services.router.providers.failures import from_event, interrupted, malformed
+from services.router.providers.json_text import UNREADABLE, Count
 from services.router.targets.provider import Chunk, ProviderError
 
 _DONE = b"[DONE]"
@@ -30,7 +29,8 @@ FINISH_REASONS = {
 }
 
 
-Count = Annotated[int, Meta(ge=0, le=10**12)]
+Place = Annotated[int, Meta(ge=0, lt=2**31)]
+"""Of a tool call, as the contract can tell it."""
 
 
 class Function(Struct, gc=False):
@@ -39,7 +39,7 @@ class Function(Struct, gc=False):
 
 
 class ToolCall(Struct, gc=False):
-    index: int | None = None
+    index: Place | None = None
     id: str | None = None
     function: Function | None = None
 
@@ -126,17 +126,17 @@ def to_usage(usage: Usage) -> usage_pb2.TokenUsage:
 class OpenAiReader:
     """For one answer of `choice_count` choices."""
 
-    def __init__(self, choice_count: int, secret: Secret | None) -> None:
+    def __init__(self, choice_count: int, masking: Masking) -> None:
         self.whole = False
         self.failure: ProviderError | None = None
         self._choice_count = choice_count
-        self._secret = secret
+        self._masking = masking
         self._finished: set[int] = set()
         self._refused: set[int] = set()
         self._calls: dict[int, dict[int, str]] = {}
 
     def read_events(self, events: list[bytes]) -> Chunk | None:
-        deltas = Deltas()
+        deltas = Deltas(self._masking)
         usage: Usage | None = None
         try:
             for event in events:
@@ -162,7 +162,7 @@ class OpenAiReader:
             answer = _ANSWERS.decode(body)
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
-        deltas = Deltas()
+        deltas = Deltas(self._masking)
         self._take(answer, deltas)
         if not answer.choices:
             raise malformed("an answer without choices")
@@ -176,14 +176,22 @@ class OpenAiReader:
 
     def _take(self, answer: Answer, deltas: Deltas) -> None:
         if answer.error is not None:
-            raise from_event(answer.error, self._secret)
+            raise from_event(answer.error)
         for choice in answer.choices or ():
+            self._place(choice)
             said = choice.delta or choice.message
             if said is not None:
                 self._take_message(choice, said, deltas)
             if choice.finish_reason and choice.index not in self._finished:
                 self._finished.add(choice.index)
                 deltas.finished(choice.index, self._reason(choice), choice.finish_reason)
+
+    def _place(self, choice: Choice) -> None:
+        """Of one answer its place is no matter; of several it says which one this is."""
+        if self._choice_count == 1:
+            choice.index = 0
+        elif not 0 <= choice.index < self._choice_count:
+            raise malformed("a choice beyond those that were asked for")
 
     def _take_message(self, choice: Choice, said: Message, deltas: Deltas) -> None:
         if reasoning := said.reasoning_content or said.reasoning:

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
-from services._runtime.configuration.environment import Secret
+from services._runtime.telemetry.masking import Masking
 from services.router.providers.answer import HttpAnswer
 from services.router.providers.failures import from_refusal
 from services.router.targets.declaration import Proxy, Timeouts
@@ -30,7 +30,7 @@ class Pool:
         name: str,
         base_url: str,
         headers: Mapping[str, str],
-        secret: Secret | None,
+        masking: Masking,
         timeouts: Timeouts,
         *,
         max_connections: int,
@@ -47,7 +47,7 @@ class Pool:
             hdrs.USER_AGENT: "headgate",
             hdrs.ACCEPT: "*/*",
         }
-        self.secret = secret
+        self.masking = masking
         self.timeouts = timeouts
         self._max_connections = max_connections
         self._keep_alive_seconds = keep_alive_seconds
@@ -144,7 +144,7 @@ class Pool:
         if response.status in _REDIRECT:
             message = f"HTTP {response.status}: a redirect, which is not followed; base_url must be the address itself"
             return ProviderError(FailureKind.MALFORMED, message, http_status=response.status)
-        return from_refusal(response.status, response.headers, body, self.secret)
+        return from_refusal(response.status, response.headers, body)
 
 
 def _login(proxy: Proxy | None) -> dict[str, str]:

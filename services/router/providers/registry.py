@@ -2,6 +2,7 @@
 
 from yarl import URL
 
+from services._runtime.telemetry.masking import Masking
 from services.router.providers.anthropic import VERSION, AnthropicProvider
 from services.router.providers.openai import OpenAiProvider
 from services.router.providers.openai_dialect import Dialect
@@ -10,30 +11,31 @@ from services.router.targets.declaration import ProviderDeclaration
 from services.router.targets.provider import Provider
 
 
-def build(name: str, declared: ProviderDeclaration) -> Provider:
-    """Opens nothing: connections are made by the first request or `warm_up`."""
-    return _anthropic(name, declared) if declared.api == "anthropic" else _openai(name, declared)
+def build(name: str, declared: ProviderDeclaration, masking: Masking) -> Provider:
+    """Opens nothing: connections are made by the first request or `warm_up`. What `masking` hides, no answer tells."""
+    make = _anthropic if declared.api == "anthropic" else _openai
+    return make(name, declared, masking)
 
 
-def _anthropic(name: str, declared: ProviderDeclaration) -> Provider:
+def _anthropic(name: str, declared: ProviderDeclaration, masking: Masking) -> Provider:
     headers = {"anthropic-version": VERSION}
     if declared.api_key:
         headers["x-api-key"] = declared.api_key.reveal()
-    return AnthropicProvider(_pool(name, declared, headers))
+    return AnthropicProvider(_pool(name, declared, headers, masking))
 
 
-def _openai(name: str, declared: ProviderDeclaration) -> Provider:
+def _openai(name: str, declared: ProviderDeclaration, masking: Masking) -> Provider:
     headers = {"Authorization": f"Bearer {declared.api_key.reveal()}"} if declared.api_key else {}
     dialect = Dialect(declared.max_tokens_field, declared.continuous_usage, declared.extensions)
-    return OpenAiProvider(_pool(name, declared, headers), dialect)
+    return OpenAiProvider(_pool(name, declared, headers, masking), dialect)
 
 
-def _pool(name: str, declared: ProviderDeclaration, headers: dict[str, str]) -> Pool:
+def _pool(name: str, declared: ProviderDeclaration, headers: dict[str, str], masking: Masking) -> Pool:
     return Pool(
         name,
         _versioned(declared.base_url),
         headers,
-        declared.api_key,
+        masking,
         declared.timeouts,
         max_connections=declared.max_connections,
         keep_alive_seconds=declared.keep_alive_seconds,

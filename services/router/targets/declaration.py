@@ -1,6 +1,6 @@
 """What the configuration file declares, as plain values: pydantic, which has checked them, stays out of the process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -67,3 +67,11 @@ class Declaration:
     targets: Mapping[str, TargetDeclaration] = field(default_factory=dict)
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     cache_scope: Literal["key", "user", "organization"] = "user"
+
+    def secrets(self) -> Iterator[str]:
+        """Every credential: what nobody but its provider, or its proxy, is told."""
+        for provider in self.providers.values():
+            if provider.api_key is not None:
+                yield provider.api_key.reveal()
+            if provider.proxy is not None and provider.proxy.login is not None:
+                yield provider.proxy.login.reveal()

@@ -38,20 +38,29 @@ UNHEALTHY = frozenset(
 )
 
 
+LONGEST_SAID = 2000
+
+
 class ProviderError(Exception):
-    """A provider's failure, translated once by the adapter."""
+    """A provider's failure, translated once by the adapter.
+
+    `message` is in Headgate's words alone, and callers read it. `said` is what the provider said, its first
+    characters as they came: it may hold a key, a host's name or commands to a terminal, and is for the operator's log alone.
+    """
 
     def __init__(
         self,
         kind: FailureKind,
         message: str,
         *,
+        said: str = "",
         http_status: int | None = None,
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.said = said[:LONGEST_SAID]
         self.http_status = http_status
         self.retry_after_seconds = retry_after_seconds
 

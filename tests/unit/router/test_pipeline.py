@@ -89,7 +89,9 @@ class Stage:
         self.pipeline = Pipeline(
             catalog=catalog,
             admission=admission,
-            failover=Failover(health, clock, admission.output_bound, lambda *_: nullcontext()),
+            failover=Failover(
+                health, clock, admission.output_bound, lambda *_: nullcontext(), lambda *_: None
+            ),
             limits=self.limit_settlements,
             cached=self.cache,
             settlements=self.settlements,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 
+from services._runtime.telemetry.masking import Masking
 from services.router.providers.registry import build
 from services.router.targets.config import ProviderConfig
 from services.router.targets.provider import Provider
@@ -39,7 +40,7 @@ async def built() -> AsyncIterator[Build]:
     def make(api: str, base_url: str, key: str = "sim-key", **options: object) -> Provider:
         named = {"api_key": {"env": "SIM_KEY"}} if key else {}
         config = ProviderConfig.model_validate({"api": api, "base_url": base_url, **named, **options})
-        made.append(build("sim", config.declaration({"SIM_KEY": key})))
+        made.append(build("sim", config.declaration({"SIM_KEY": key}), Masking([key])))
         return made[-1]
 
     yield make

@@ -42,7 +42,8 @@ async def test_each_status_has_its_kind(
     assert got.chunks == []
     assert got.failure is not None
     assert (got.failure.kind, got.failure.http_status) == (kind, int(status))
-    assert got.failure.message == f"HTTP {status}: The simulator was asked to answer {status}."
+    assert got.failure.message == f"HTTP {status}"
+    assert got.failure.said == f"The simulator was asked to answer {status}."
 
 
 async def test_a_rate_limit_tells_when_to_come_back(provider: Provider, streamed: bool) -> None:
@@ -55,7 +56,7 @@ async def test_a_model_that_does_not_exist_is_told_by_name(provider: Provider, s
     got = await answer(ask(provider, model="gpt-99", streamed=streamed))
     assert got.failure is not None
     assert got.failure.kind is FailureKind.MODEL_NOT_FOUND
-    assert "gpt-99" in got.failure.message
+    assert "gpt-99" in got.failure.said
 
 
 async def test_a_missing_key_is_a_matter_of_the_credential(
@@ -149,7 +150,8 @@ async def test_an_error_event_is_told_in_the_providers_words(provider: Provider)
     got = await failing(provider, True, error_after="3")
     assert got.failure is not None
     assert got.failure.kind is FailureKind.OVERLOADED
-    assert "asked to fail while it was answering" in got.failure.message
+    assert got.failure.message == "the provider reported an error while it answered"
+    assert "asked to fail while it was answering" in got.failure.said
     assert len(got.text().split()) == 3
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
+from services._runtime.telemetry.masking import Masking
 from services.router.providers.anthropic_answer import AnthropicReader
 from services.router.targets.provider import Chunk, FailureKind, ProviderError
 
@@ -19,7 +20,7 @@ STARTED = {
 
 
 def read(*events: dict[str, Any]) -> Chunk | None:
-    return AnthropicReader(None).read_events([msgspec.json.encode(event) for event in events])
+    return AnthropicReader(Masking(())).read_events([msgspec.json.encode(event) for event in events])
 
 
 def start(**usage: Any) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def test_pings_bring_nothing() -> None:
 
 
 def test_a_stream_is_whole_only_with_its_stop() -> None:
-    reader = AnthropicReader(None)
+    reader = AnthropicReader(Masking(()))
     reader.read_events([msgspec.json.encode(stop())])
     assert not reader.whole
     with pytest.raises(ProviderError) as caught:
@@ -108,7 +109,7 @@ def test_a_stream_is_whole_only_with_its_stop() -> None:
 
 
 def test_a_stop_without_a_reason_is_no_clean_end() -> None:
-    reader = AnthropicReader(None)
+    reader = AnthropicReader(Masking(()))
     reader.read_events([b'{"type":"message_stop"}'])
     assert not reader.whole
     assert reader.failure is not None
@@ -116,7 +117,7 @@ def test_a_stop_without_a_reason_is_no_clean_end() -> None:
 
 
 def test_arguments_of_a_call_that_never_began_are_malformed() -> None:
-    reader = AnthropicReader(None)
+    reader = AnthropicReader(Masking(()))
     delta = {"type": "input_json_delta", "partial_json": "{"}
     reader.read_events([msgspec.json.encode({"type": "content_block_delta", "index": 3, "delta": delta})])
     assert reader.failure is not None
@@ -126,5 +127,5 @@ def test_arguments_of_a_call_that_never_began_are_malformed() -> None:
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"{}", b'{"type":"message","content":5}'])
 def test_a_body_that_is_not_the_protocols_is_malformed(body: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
-        AnthropicReader(None).read_body(body)
+        AnthropicReader(Masking(())).read_body(body)
     assert caught.value.kind is FailureKind.MALFORMED

@@ -2,8 +2,7 @@
 
 import pytest
 
-from services._runtime.configuration.environment import Secret
-from services.router.providers.failures import from_event, presentable, retry_after_seconds
+from services.router.providers.failures import from_event, from_refusal, retry_after_seconds
 from services.router.targets.provider import FailureKind
 
 NOON = 1_700_000_000
@@ -23,6 +22,8 @@ NOON = 1_700_000_000
         ({"retry-after": "-5"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "1e300"}, 3600),
+        ({"retry-after": "Tue, 14 Nov 9923 22:13:50 GMT"}, 3600),
     ],
 )
 def test_when_to_come_back_is_read_in_each_of_its_forms(
@@ -47,16 +48,18 @@ def test_when_to_come_back_is_read_in_each_of_its_forms(
     ],
 )
 def test_an_error_event_has_the_kind_that_its_words_or_number_say(error: object, kind: FailureKind) -> None:
-    assert from_event(error, None).kind is kind
+    assert from_event(error).kind is kind
 
 
-def test_what_is_shown_is_one_line_of_bounded_length_without_the_key() -> None:
-    shown = presentable("key sk-1\n" * 1000, Secret("sk-1"))
-    assert shown.startswith("key *** key ***")
-    assert len(shown) <= 500
-    assert "\n" not in shown
-    assert presentable("plain", None) == "plain"
-
-
-def test_an_empty_key_hides_nothing() -> None:
-    assert presentable("plain", Secret("")) == "plain"
+def test_callers_are_told_the_status_and_a_field_that_requests_have_and_nothing_else_of_it() -> None:
+    body = b'{"error":{"message":"no: sk-secret at db.internal","param":"%b"}}'
+    for param, told in [
+        (b"temperature", "HTTP 400, about `temperature`"),
+        (b"messages[3].content", "HTTP 400, about `messages`"),
+        (b"sk-secret", "HTTP 400"),
+        (b"db.internal", "HTTP 400"),
+        (b"", "HTTP 400"),
+    ]:
+        error = from_refusal(400, {}, body % param)
+        assert error.message == told
+        assert error.said == "no: sk-secret at db.internal"

@@ -362,7 +362,7 @@ class Choice(_message.Message):
     finish_reason: _finish_reason_pb2.FinishReason.ValueType
     """Why it stopped."""
     raw_reason: _builtins.str
-    """The provider's own word for that."""
+    """The provider's own word for that, of letters and `_` and at most 64 long; empty when it is anything else."""
     @_builtins.property
     def message(self) -> _message_pb2.Message:
         """What the model said; role ROLE_ASSISTANT. Ready to be sent back as a turn of the next request."""
@@ -622,7 +622,7 @@ class ChoiceFinished(_message.Message):
     finish_reason: _finish_reason_pb2.FinishReason.ValueType
     """Why the model stopped."""
     raw_reason: _builtins.str
-    """The provider's own word for that."""
+    """The provider's own word for that, of letters and `_` and at most 64 long; empty when it is anything else."""
     def __init__(
         self,
         *,
@@ -653,7 +653,7 @@ class FailedOver(_message.Message):
     to_target_id: _builtins.str
     """The target that goes on."""
     reason: _builtins.str
-    """Why the first one failed."""
+    """Why the first one failed, without what its provider said, which is in the router's log."""
     content_restarts: _builtins.bool
     """True: the answer begins anew, and what was sent of it is void. False: it goes on where it stopped."""
     def __init__(
@@ -738,7 +738,7 @@ class Attempt(_message.Message):
     outcome: _outcome_pb2.Outcome.ValueType
     """How it ended."""
     error: _builtins.str
-    """What went wrong; empty when nothing did."""
+    """What went wrong, without what the provider said, which is in the router's log under attempt_id; empty when nothing did."""
     @_builtins.property
     def usage(self) -> _usage_pb2.TokenUsage:
         """What it used."""

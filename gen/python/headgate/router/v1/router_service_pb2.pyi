@@ -485,7 +485,7 @@ class Target(_message.Message):
     state: Global___TargetState.ValueType
     """Whether it takes requests."""
     reason: _builtins.str
-    """Why it is in that state."""
+    """Why it is in that state, without what its provider said, which is in the router's log."""
     consecutive_failures: _builtins.int
     """Failures in a row."""
     in_flight: _builtins.int
