@@ -26,12 +26,14 @@ from services.router.accounts.authentication import KeyAuthentication
 from services.router.accounts.limit_settlement import LimitSettlements
 from services.router.accounts.mine import Mine
 from services.router.accounts.refused import RefusedFiles
+from services.router.accounts.revocation import LOOK_EVERY_SECONDS, Revocations
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import open_spool
 from services.router.admission import Admission, AdmissionPolicy
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
 from services.router.grpc_records import GrpcRecords
+from services.router.holding import AnswerBytes
 from services.router.metrics import RouterMetrics, RouterState
 from services.router.pipeline import Pipeline
 from services.router.providers import registry
@@ -87,7 +89,14 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         on_peer_lost=metrics.peer_lost,
     )
     admission = Admission(limits, cached, bank, policy)
-    failover = Failover(health, clock, admission.output_bound, telemetry.tracing.span, metrics.attempt_failed)
+    failover = Failover(
+        health=health,
+        clock=clock,
+        output_bound=admission.output_bound,
+        spans=telemetry.tracing.span,
+        on_failure=metrics.attempt_failed,
+        longest_stream_seconds=settings.longest_stream_seconds,
+    )
     limit_settlements = LimitSettlements(limits, clock.monotonic, metrics.peer_lost)
     pipeline = Pipeline(
         catalog=catalog,
@@ -100,8 +109,17 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         clock=clock,
         new_id=lambda: f"cmpl_{os.urandom(12).hex()}",
         linger_seconds=settings.linger_seconds,
+        answers=AnswerBytes(settings.max_answer_bytes_in_flight),
     )
-    mine = Mine(GrpcRecords(peers["billing"], peers["ratelimit"]), catalog.models, clock.epoch_ns)
+    records = GrpcRecords(peers["billing"], peers["ratelimit"])
+    mine = Mine(records, catalog.models, clock.epoch_ns)
+    revocations = Revocations(
+        records,
+        lambda: pipeline.running_keys(clock.monotonic() - LOOK_EVERY_SECONDS),
+        pipeline.end_key,
+        clock.epoch_ns,
+    )
+    revocations.start()
     servicer = RouterServicer(pipeline, catalog, health, mine, settings.write_timeout_seconds)
     await asyncio.gather(warm_up(providers), await_peers(peers, settings, telemetry.log))
     return Application(
@@ -115,6 +133,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         on_drain=[lambda: pipeline.end_within(settings.lame_duck_seconds + _SHARE * settings.drain_seconds)],
         on_stop=[
             pipeline.drain,
+            revocations.stop,
             limit_settlements.stop,
             settlements.stop,
             *(channel.close for channel in channels),

@@ -7,9 +7,10 @@ from typing import Any
 
 from headgate.common.v1 import cache_status_pb2, outcome_pb2
 from headgate.router.v1 import completion_pb2
-from services._runtime.errors import FieldViolation, GatewayError
+from services._runtime.errors import FieldViolation, GatewayError, OverloadedError
 from services._runtime.telemetry import semconv
 from services.router.answers.leg import Leg
+from services.router.answers.overrun import Bounds
 from services.router.errors import (
     ContextLengthExceededError,
     NoHealthyTargetError,
@@ -37,17 +38,20 @@ class Failover:
 
     def __init__(
         self,
+        *,
         health: Mapping[str, TargetHealth],
         clock: Clock,
         output_bound: Callable[[Run, int | None], int | None],
         spans: Callable[[str, Mapping[str, Any]], AbstractContextManager[Any]],
         on_failure: Callable[[Leg, ProviderError], None],
+        longest_stream_seconds: float,
     ) -> None:
         self._health = health
         self._clock = clock
         self._output_bound = output_bound
         self._spans = spans
         self._on_failure = on_failure
+        self._longest_stream_seconds = longest_stream_seconds
 
     async def generate(self, run: Run) -> None:
         """Emit one whole answer; every attempt is left in `run.legs`.
@@ -94,21 +98,33 @@ class Failover:
 
     async def _ask(self, run: Run, leg: Leg) -> None:
         target = leg.target
+        most = self._output_bound(run, target.max_output_tokens)
+        bounds = self._bounds(run, leg, most)
         chunks = target.provider.complete(
             target.model,
             run.request,
             streamed=run.streamed,
-            max_output_tokens=self._output_bound(run, target.max_output_tokens),
+            max_output_tokens=most,
             request_id=leg.attempt_id,
+            share=run.share.another(),
         )
         with self._spans(f"chat {target.model}", _attributes(run, leg)) as span, run.interruptible():
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    leg.take(chunk, self._clock.epoch_ns())
+                    now_ns = self._clock.epoch_ns()
+                    leg.take(chunk, now_ns)
                     if chunk.events:
                         await run.emit(chunk.events if leg.opened else [_opening(run, leg), *chunk.events])
+                    if run.streamed and bounds.are_passed(leg, now_ns):
+                        await run.emit(leg.cut(bounds.choices))
+                        break
             if span is not None:
                 span.set_attributes(_usage_attributes(leg))
+
+    def _bounds(self, run: Run, leg: Leg, most: int | None) -> Bounds:
+        choices = run.request.choice_count or 1
+        left = self._longest_stream_seconds - (self._clock.monotonic() - run.started_at)
+        return Bounds(choices, None if most is None else most * choices, leg.start_ns + int(left * 1e9))
 
     def _failure(self, run: Run, last: ProviderError | None) -> GatewayError:
         if last is None:
@@ -121,6 +137,8 @@ class Failover:
                 f"{_target_id(run)} refused the request: {last.message}; what it said is in the router's log, under the attempt "
                 f"{run.legs[-1].attempt_id}"
             )
+        if last.kind is FailureKind.NO_ROOM:
+            return OverloadedError(f"{_target_id(run)}: {last.message}", retryable=False)
         if last.kind is FailureKind.CONTEXT_LENGTH:
             return ContextLengthExceededError(
                 f"{_target_id(run)}: {last.message}",
@@ -172,7 +190,7 @@ def _opening(run: Run, leg: Leg) -> completion_pb2.CompletionEvent:
     if run.sent == 0:
         return _started(run, leg)
     earlier = [other for other in run.legs if other is not leg and other.opened]
-    run.kept.clear()
+    run.restart()
     failed_over = completion_pb2.FailedOver(
         from_target_id=earlier[-1].target.target_id,
         to_target_id=leg.target.target_id,

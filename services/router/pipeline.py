@@ -22,8 +22,9 @@ from services.router.accounts.settlement import Settlements
 from services.router.admission import Admission
 from services.router.answers.cache_policy import coalesce, is_worth_keeping, may_keep
 from services.router.answers.leg import describe, total_usage
-from services.router.errors import CallerCancelledError
+from services.router.errors import CallerCancelledError, KeyEndedError
 from services.router.failover import Clock, Failover
+from services.router.holding import AnswerBytes
 from services.router.idempotency import InFlight
 from services.router.peers import Cache, Principal
 from services.router.run import Run, StoppedError
@@ -57,6 +58,7 @@ class Pipeline:
         clock: Clock,
         new_id: Callable[[], str],
         linger_seconds: float,
+        answers: AnswerBytes,
     ) -> None:
         self._catalog = catalog
         self._admission = admission
@@ -68,6 +70,7 @@ class Pipeline:
         self._clock = clock
         self._new_id = new_id
         self._linger_seconds = linger_seconds
+        self._answers = answers
         self._in_flight = InFlight()
         self._runs: set[Run] = set()
         self._draining = False
@@ -94,6 +97,7 @@ class Pipeline:
             is_cacheable=is_cacheable,
             keeps_events=is_cacheable,
             started_at=self._clock.monotonic(),
+            share=self._answers.share(principal.caller.key_id),
         )
         self._runs.add(run)
         run.task = asyncio.get_running_loop().create_task(self._pump(run))
@@ -102,6 +106,17 @@ class Pipeline:
     def stop(self, run: Run, outcome: outcome_pb2.Outcome.ValueType) -> None:
         """The handler is gone; without effect on a run that has ended."""
         run.stop(outcome, linger_seconds=self._linger_seconds)
+
+    def running_keys(self, since: float) -> set[str]:
+        """Of requests that began before `since`."""
+        return {run.principal.caller.key_id for run in self._runs if run.started_at < since}
+
+    def end_key(self, key_id: str) -> None:
+        """The key has ended: so does what runs for it."""
+        for run in self._runs:
+            if run.principal.caller.key_id == key_id:
+                error = KeyEndedError("the API key was revoked, or has expired; what was produced is billed")
+                run.stop(outcome_pb2.OUTCOME_ABORTED, because=error, linger_seconds=self._linger_seconds)
 
     def end_within(self, seconds: float) -> None:
         """Let what runs go on for so long; what is not done then is aborted, and its caller hears why."""
@@ -138,6 +153,7 @@ class Pipeline:
                 self._fail(run, error)
                 run.end(None)
             finally:
+                run.keep_nothing()
                 self._runs.discard(run)
 
     def _fail(self, run: Run, error: Exception) -> None:
@@ -279,6 +295,8 @@ class Pipeline:
 
 
 def _stopped(run: Run) -> GatewayError:
+    if run.stop_error is not None:
+        return run.stop_error
     if run.stop_outcome == outcome_pb2.OUTCOME_ABORTED:
         return OverloadedError(
             "the router is shutting down; what was produced is billed", retryable=not run.sent

@@ -11,10 +11,12 @@ from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError
 from services.router.answers.leg import Leg
 from services.router.answers.merging import merged
+from services.router.holding import Share
 from services.router.peers import Principal
 from services.router.targets.routing import Plan
 
 QUEUED_EVENTS = 256
+QUEUED_BYTES = 64 * 1024
 KEPT_BYTES = 1024 * 1024
 _KEPT = ("delta", "choice_finished")
 
@@ -36,6 +38,8 @@ class Run:
     is_cacheable: bool
     keeps_events: bool
     started_at: float
+    # What it holds of its answer: what was not read yet, and what is kept for the cache.
+    share: Share
     # Found by admission.
     reserved: bool = False
     hold_id: str = ""
@@ -54,7 +58,10 @@ class Run:
     sent: int = 0
     task: asyncio.Task[None] | None = None
     stop_outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
+    stop_error: GatewayError | None = None
     _kept_bytes: int = 0
+    _pending_bytes: int = 0
+    _is_read: bool = True
     _interruptible: bool = False
     _pending: list[completion_pb2.CompletionEvent] = field(default_factory=list)
     _delivered: int = 0
@@ -72,6 +79,8 @@ class Run:
         while not self._pending and not self._ended:
             await self._hear()
         events, self._pending = merged(self._pending), []
+        self._pending_bytes = 0
+        self.share.hold(self._kept_bytes)
         _resolve(self._room)
         if not events and self.error is not None:
             raise self.error
@@ -91,12 +100,26 @@ class Run:
             raise self.error
         return self._pending
 
+    def forget(self) -> None:
+        """Nobody reads any more: what is queued goes, and what still comes is not queued."""
+        self._is_read = False
+        self._pending.clear()
+        self._pending_bytes = 0
+        self.share.hold(self._kept_bytes)
+        _resolve(self._room)
+
     def _hear(self) -> "asyncio.Future[None]":
         self._news = asyncio.get_running_loop().create_future()
         return self._news
 
-    def stop(self, outcome: outcome_pb2.Outcome.ValueType, *, linger_seconds: float = 0.0) -> None:
-        """End the run early, and settle it; without effect when it has ended.
+    def stop(
+        self,
+        outcome: outcome_pb2.Outcome.ValueType,
+        *,
+        because: GatewayError | None = None,
+        linger_seconds: float = 0.0,
+    ) -> None:
+        """End the run early, and settle it; without effect when it has ended. `because` is what its caller is told.
 
         An upstream call that streams is closed at once; one that does not may run on for `linger_seconds`, so that its
         usage becomes known, unless it is stopped again without. Calls to peers are short and are always awaited, so that
@@ -104,7 +127,8 @@ class Run:
         """
         if self.task is None or self.task.done():
             return
-        self.stop_outcome = self.stop_outcome or outcome
+        if not self.stop_outcome:
+            self.stop_outcome, self.stop_error = outcome, because
         if linger_seconds and not self.streamed:
             asyncio.get_running_loop().call_later(linger_seconds, self._interrupt)
         else:
@@ -144,14 +168,23 @@ class Run:
     async def emit(self, events: Sequence[completion_pb2.CompletionEvent]) -> None:
         """Hand events to the handler; waits while it is far behind, which holds back the provider."""
         self.sent += len(events)
-        self._pending += events
         if self.keeps_events:
             self._keep(events)
+        if not self._is_read:
+            return
+        self._pending += events
+        self._pending_bytes += sum(event.ByteSize() for event in events)
+        self.share.hold(self._pending_bytes + self._kept_bytes)
         if self.streamed:
             _resolve(self._news)
-            if len(self._pending) >= QUEUED_EVENTS:
+            if self._is_far_behind():
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
+
+    def _is_far_behind(self) -> bool:
+        return (
+            len(self._pending) >= QUEUED_EVENTS or self._pending_bytes >= QUEUED_BYTES or self.share.is_tight
+        )
 
     def end(self, finished: completion_pb2.CompletionEvent | None) -> None:
         """The last thing that the handler gets: `finished`, or the error."""
@@ -165,9 +198,19 @@ class Run:
             if event.WhichOneof("event") in _KEPT:
                 self._kept_bytes += event.ByteSize()
                 self.kept.append(event)
-        if self._kept_bytes > KEPT_BYTES:
-            self.keeps_events = False
-            self.kept.clear()
+        if self._kept_bytes > KEPT_BYTES or self.share.is_tight:
+            self.keep_nothing()
+
+    def restart(self) -> None:
+        """The answer begins anew: of what came before, nothing is kept for the cache."""
+        self.kept.clear()
+        self._kept_bytes = 0
+        self.share.hold(self._pending_bytes)
+
+    def keep_nothing(self) -> None:
+        """The answer is too large for the cache, or is kept there by now."""
+        self.keeps_events = False
+        self.restart()
 
 
 def _resolve(waiting: "asyncio.Future[None] | None") -> None:

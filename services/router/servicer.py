@@ -106,6 +106,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             self._pipeline.stop(run, _why())
             raise
         finally:
+            run.forget()
             request_context.current().trailing_metadata.extend(_metadata_of(run))
 
     def ResumeCompletion(  # noqa: N802

@@ -57,6 +57,17 @@ class RouterSettings(ProcessSettings):
     max_output_tokens: int = setting(
         4096, "held when neither request nor target bounds the answer", minimum=1
     )
+    longest_stream_seconds: float = setting(
+        3600.0,
+        "how long a stream may take in all, with every attempt; then it ends as one that was cut for its length",
+        minimum=0.1,
+        maximum=3600,
+    )
+    max_answer_bytes_in_flight: int = setting(
+        128 * 1024 * 1024,
+        "bytes of answers that wait here for their readers, a quarter of them for one key; beyond, providers are held back",
+        minimum=1024 * 1024,
+    )
     write_timeout_seconds: float = setting(
         30.0, "how long a client may not read before its stream is cut", minimum=0.1
     )

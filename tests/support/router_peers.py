@@ -11,6 +11,7 @@ from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, usage_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError, PeerUnavailableError
+from services.router.holding import Share
 from services.router.peers import Principal
 from services.router.targets.provider import Chunk, ProviderError, Unsupported
 
@@ -155,6 +156,7 @@ class ScriptedProvider:
         streamed: bool,
         max_output_tokens: int | None,
         request_id: str,
+        share: Share,
     ) -> AsyncGenerator[Chunk, None]:
         self.asked.append(request_id)
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
@@ -186,7 +188,8 @@ def said(*words: str, usage: tuple[int, int] | None = None) -> Chunk:
         for text in [" ".join(words)]
         if words
     ]
-    return Chunk(events, None if usage is None else counted(*usage), len(words))
+    told = None if usage is None else counted(*usage)
+    return Chunk(events, told, len(words), len(" ".join(words)))
 
 
 def ended(reason: int = 1, usage: tuple[int, int] | None = None) -> Chunk:

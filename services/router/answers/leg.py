@@ -1,7 +1,7 @@
 """One attempt at one target: what it used, how it ended, and how both are told to the ledger and to the client."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headgate.billing.v1 import usage_pb2 as billing_usage
 from headgate.chat.v1 import finish_reason_pb2
@@ -39,26 +39,43 @@ class Leg:
     first_token_ns: int | None = None
     end_ns: int | None = None
     pieces: int = 0
+    characters: int = 0
     reported: usage_pb2.TokenUsage | None = None
     outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
     error: str = ""
     opened: bool = False
+    finished: set[int] = field(default_factory=set)
+    _is_cut: bool = False
     _finish: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_COMPLETE
     _nothing_served: bool = False
 
     def take(self, chunk: Chunk, now_ns: int) -> None:
         """Account for what the provider sent."""
         self.pieces += chunk.output_pieces
+        self.characters += chunk.characters
         if chunk.usage is not None:
             self.reported = chunk.usage
         if chunk.events and self.first_token_ns is None:
             self.first_token_ns = now_ns
         for event in chunk.events:
             if event.HasField("choice_finished"):
+                self.finished.add(event.choice_finished.choice_index)
                 self._finish = _OUTCOMES.get(event.choice_finished.finish_reason, self._finish)
 
+    def cut(self, choice_count: int) -> list[completion_pb2.CompletionEvent]:
+        """Nothing more is taken: the ends of the choices that the provider has not ended."""
+        self._is_cut = True
+        self.error = "it went on beyond what it was asked for, and was ended"
+        reason = finish_reason_pb2.FINISH_REASON_LENGTH
+        ends = [
+            completion_pb2.ChoiceFinished(choice_index=index, finish_reason=reason)
+            for index in range(choice_count)
+            if index not in self.finished
+        ]
+        return [completion_pb2.CompletionEvent(choice_finished=end) for end in ends]
+
     def complete(self, now_ns: int) -> None:
-        self._end(self._finish, now_ns)
+        self._end(outcome_pb2.OUTCOME_TRUNCATED if self._is_cut else self._finish, now_ns)
 
     def fail(self, kind: FailureKind, message: str, now_ns: int) -> None:
         self.error = f"{kind}: {message}"
@@ -73,8 +90,10 @@ class Leg:
 
     @property
     def whole(self) -> bool:
-        return self.outcome not in (outcome_pb2.OUTCOME_UNSPECIFIED, outcome_pb2.OUTCOME_FAILED) and (
-            self.outcome == self._finish
+        return (
+            not self._is_cut
+            and self.outcome not in (outcome_pb2.OUTCOME_UNSPECIFIED, outcome_pb2.OUTCOME_FAILED)
+            and (self.outcome == self._finish)
         )
 
     def usage(self) -> usage_pb2.TokenUsage:

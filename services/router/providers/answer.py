@@ -5,11 +5,26 @@ import asyncio
 import aiohttp
 
 from services._runtime.process.watchdog import Watchdog
+from services.router.holding import Share
 from services.router.targets.provider import FailureKind, ProviderError
 
-LARGEST_BODY_BYTES = 64 * 1024 * 1024
+LARGEST_BODY_BYTES = 16 * 1024 * 1024
+LARGE_BYTES = 1024 * 1024
 # How long a connection may take to show its end after the answer is whole; then it is closed instead of reused.
 _TAIL_SECONDS = 0.1
+
+
+def hold(share: Share, size: int) -> None:
+    """So much of an answer is here, and not yet read.
+
+    :raises ProviderError: NO_ROOM, when it is large and others need the room
+    """
+    share.hold(size)
+    if size > LARGE_BYTES and share.is_tight:
+        message = (
+            f"an answer of more than {LARGE_BYTES} bytes, while too many bytes of answers wait in this router"
+        )
+        raise ProviderError(FailureKind.NO_ROOM, message)
 
 
 class HttpAnswer:
@@ -51,10 +66,10 @@ class HttpAnswer:
         finally:
             self._watchdog.rest()
 
-    async def read_whole(self) -> bytes:
+    async def read_whole(self, share: Share) -> bytes:
         """The body.
 
-        :raises ProviderError: as `read`, and MALFORMED when it is larger than any answer
+        :raises ProviderError: as `read`; MALFORMED when it is larger than any answer, NO_ROOM when it is as `hold` says
         """
         parts: list[bytes] = []
         size = 0
@@ -62,9 +77,9 @@ class HttpAnswer:
             parts.append(part)
             size += len(part)
             if size > LARGEST_BODY_BYTES:
-                raise ProviderError(
-                    FailureKind.MALFORMED, f"an answer of more than {LARGEST_BODY_BYTES} bytes"
-                )
+                message = f"an answer of more than {LARGEST_BODY_BYTES} bytes"
+                raise ProviderError(FailureKind.MALFORMED, message)
+            hold(share, size)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def finish(self) -> None:

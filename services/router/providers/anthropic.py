@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from headgate.router.v1 import completion_pb2
+from services.router.holding import AnswerBytes, Share
 from services.router.providers import exchange
 from services.router.providers.anthropic_answer import AnthropicReader
 from services.router.providers.anthropic_body import body_of, count_body_of
@@ -43,16 +44,21 @@ class AnthropicProvider:
         streamed: bool,
         max_output_tokens: int | None,
         request_id: str,
+        share: Share,
     ) -> AsyncGenerator[Chunk, None]:
         def encode() -> bytes:
             return body_of(model, request, streamed=streamed, max_output_tokens=max_output_tokens)
 
         answer = exchange.stream if streamed else exchange.whole
-        return answer(self._pool, self._url, encode, request_id, AnthropicReader(self._pool.masking))
+        asked = exchange.Question(self._url, encode, request_id, share)
+        return answer(self._pool, asked, AnthropicReader(self._pool.masking))
 
     async def count_tokens(self, model: str, request: completion_pb2.CompletionRequest) -> int | None:
         seconds = self._pool.timeouts.first_token
-        body = await exchange.fetch(self._pool, self._count_url, count_body_of(model, request), "", seconds)
+        # A count is small: for a large answer there is no room.
+        share = AnswerBytes(0).share("")
+        asked = exchange.Question(self._count_url, lambda: count_body_of(model, request), "", share)
+        body = await exchange.fetch(self._pool, asked, seconds)
         try:
             return _COUNTS.decode(body).input_tokens
         except UNREADABLE as error:

@@ -1,7 +1,5 @@
 """Reads answers of Anthropic's Messages API, streamed and whole."""
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
@@ -11,8 +9,8 @@ from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime.telemetry.masking import Masking
 from services.router.providers.deltas import Deltas
-from services.router.providers.failures import from_event, interrupted, malformed
-from services.router.providers.json_text import UNREADABLE, Count
+from services.router.providers.failures import NO_ERROR, check_reported, from_event, interrupted, malformed
+from services.router.providers.json_text import UNREADABLE, Count, decoded
 from services.router.targets.provider import Chunk, ProviderError
 
 FINISH_REASONS = {
@@ -76,12 +74,12 @@ class Event(Struct, gc=False):
     content_block: Block | None = None
     message: Message | None = None
     usage: Usage | None = None
-    error: Any = None
+    error: msgspec.Raw = NO_ERROR
 
 
 class Body(Message, gc=False):
     type: str = ""
-    error: Any = None
+    error: msgspec.Raw = NO_ERROR
 
 
 _EVENTS = msgspec.json.Decoder(Event)
@@ -105,7 +103,7 @@ class AnthropicReader:
         self._counts.told = False
         try:
             for event in events:
-                self._take(_EVENTS.decode(event), deltas)
+                self._take(decoded(_EVENTS, event), deltas)
         except UNREADABLE as error:
             self.failure = malformed("an event that is not the protocol's", error)
         except ProviderError as error:
@@ -113,18 +111,17 @@ class AnthropicReader:
         self._pieces += deltas.pieces
         happened = deltas.flush()
         usage = self._counts.usage() if self._counts.told else None
-        return Chunk(happened, usage, deltas.pieces) if happened or usage else None
+        return Chunk(happened, usage, deltas.pieces, deltas.characters) if happened or usage else None
 
     def end_of_stream(self) -> None:
         raise interrupted("the stream ended without message_stop")
 
     def read_body(self, body: bytes) -> Chunk:
         try:
-            message = _BODIES.decode(body)
+            message = decoded(_BODIES, body)
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
-        if message.error is not None:
-            raise from_event(message.error)
+        check_reported(message.error)
         if message.type != "message":
             raise malformed("an answer that is no message")
         deltas = Deltas(self._masking)
@@ -135,7 +132,7 @@ class AnthropicReader:
         self._stop(message.stop_reason, deltas)
         self._end()
         usage = self._counts.usage() if self._counts.told else None
-        return Chunk(deltas.flush(), usage, _estimated_tokens(message))
+        return Chunk(deltas.flush(), usage, _estimated_tokens(message), deltas.characters)
 
     def _take(self, event: Event, deltas: Deltas) -> None:
         match event.type:
@@ -154,7 +151,8 @@ class AnthropicReader:
                 self._end()
                 self._counts.settle(self._pieces + deltas.pieces)
             case "error":
-                raise from_event(event.error)
+                check_reported(event.error)
+                raise from_event(None)
 
     def _add(self, block: int, delta: Delta, deltas: Deltas) -> None:
         if delta.text:

@@ -23,12 +23,12 @@ class Deltas:
     What a model says passes as it is. What the provider says beside it passes where it can't hold what `masking` hides.
     """
 
-    __slots__ = ("_choice", "_kind", "_logprobs", "_masking", "_texts", "events", "pieces")
+    __slots__ = ("_choice", "_kind", "_logprobs", "_masking", "_texts", "characters", "events", "pieces")
 
     def __init__(self, masking: Masking) -> None:
         self._masking = masking
         self.events: list[completion_pb2.CompletionEvent] = []
-        self.pieces = 0
+        self.pieces = self.characters = 0
         self._kind: Kind = "text"
         self._choice = 0
         self._texts: list[str] = []
@@ -37,6 +37,7 @@ class Deltas:
     def add(self, kind: Kind, choice: int, text: str, logprobs: Logprobs = ()) -> None:
         """A piece of text, of a refusal or of reasoning."""
         self.pieces += 1
+        self.characters += len(text)
         if kind != self._kind or choice != self._choice:
             self.flush()
             self._kind = kind
@@ -52,6 +53,7 @@ class Deltas:
     def tool_call(self, choice: int, call: completion_pb2.ToolCallDelta) -> None:
         """A piece of a call; further argument fragments of the same call are merged into it."""
         self.pieces += 1
+        self.characters += len(call.name) + len(call.arguments_fragment)
         last = self.events[-1] if self.events and not self._texts else None
         if last is not None and not call.id and _is_of_call(last, choice, call.index):
             last.delta.tool_call.arguments_fragment += call.arguments_fragment

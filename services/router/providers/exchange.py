@@ -1,11 +1,13 @@
 """One request and its answer, streamed or whole: what the APIs have in common."""
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from yarl import URL
 
-from services.router.providers.answer import HttpAnswer
+from services.router.holding import Share
+from services.router.providers.answer import HttpAnswer, hold
 from services.router.providers.failures import from_event, malformed, read_error
 from services.router.providers.pool import Pool
 from services.router.providers.sse import EventTooLargeError, SseParser
@@ -37,13 +39,21 @@ class AnswerReader(Protocol):
         """
 
 
-async def stream(
-    pool: Pool, url: URL, encode: Callable[[], bytes], request_id: str, reader: AnswerReader
-) -> AsyncGenerator[Chunk, None]:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is sent where; `encode` may fail as the request itself does. `share` is of whoever reads the answer."""
+
+    url: URL
+    encode: Callable[[], bytes]
+    request_id: str
+    share: Share
+
+
+async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGenerator[Chunk, None]:
     timeouts = pool.timeouts
-    answer = await pool.post(url, encode(), request_id, timeouts.first_token)
+    answer = await pool.post(asked.url, asked.encode(), asked.request_id, timeouts.first_token)
     try:
-        await _check_is_stream(answer)
+        await _check_is_stream(answer, asked.share)
         answer.waits_for = f"no token within {timeouts.first_token:g} s"
         gap = f"nothing followed within {timeouts.between_tokens:g} s"
         parser = SseParser()
@@ -54,6 +64,7 @@ async def stream(
                 reader.end_of_stream()
                 return
             chunk = reader.read_events(_events(parser, read))
+            hold(asked.share, parser.pending_bytes)
             if chunk is not None:
                 begun = begun or chunk.output_pieces > 0
                 if chunk.events or chunk.usage is not None:
@@ -64,21 +75,27 @@ async def stream(
                 raise reader.failure
         await answer.finish()
     finally:
+        asked.share.hold(0)
         answer.close()
 
 
-async def whole(
-    pool: Pool, url: URL, encode: Callable[[], bytes], request_id: str, reader: AnswerReader
-) -> AsyncGenerator[Chunk, None]:
-    yield reader.read_body(await fetch(pool, url, encode(), request_id, pool.timeouts.whole_answer))
+async def whole(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGenerator[Chunk, None]:
+    try:
+        chunk = reader.read_body(await fetch(pool, asked, pool.timeouts.whole_answer))
+    finally:
+        asked.share.hold(0)
+    yield chunk
 
 
-async def fetch(pool: Pool, url: URL, body: bytes, request_id: str, seconds: float) -> bytes:
-    """:raises ProviderError: any failure to get a whole answer within `seconds`"""
-    answer = await pool.post(url, body, request_id, seconds)
+async def fetch(pool: Pool, asked: Question, seconds: float) -> bytes:
+    """A body, which the share holds then.
+
+    :raises ProviderError: any failure to get a whole answer within `seconds`
+    """
+    answer = await pool.post(asked.url, asked.encode(), asked.request_id, seconds)
     try:
         answer.waits_for = f"no whole answer within {seconds:g} s"
-        return await answer.read_whole()
+        return await answer.read_whole(asked.share)
     finally:
         answer.close()
 
@@ -90,12 +107,12 @@ def _events(parser: SseParser, read: bytes) -> list[bytes]:
         raise malformed(str(error)) from None
 
 
-async def _check_is_stream(answer: HttpAnswer) -> None:
+async def _check_is_stream(answer: HttpAnswer, share: Share) -> None:
     """Some servers report a failure as plain JSON under status 200."""
     if answer.content_type in _STREAM_TYPES:
         return
     if answer.content_type == _JSON:
-        error: Any = read_error(await answer.read_whole())
+        error: Any = read_error(await answer.read_whole(share))
         if error.message:
             raise from_event({"message": error.message, "type": next(iter(error.words), None)})
     raise malformed("expected a stream of events, got another content type", answer.content_type)

@@ -15,6 +15,8 @@ from services.router.providers.openai_fit import OWN_FIELDS as OPENAI_FIELDS
 from services.router.targets.provider import LONGEST_SAID, FailureKind, ProviderError
 
 _LONGEST_REST_SECONDS = 3600.0
+LARGEST_ERROR_BYTES = 64 * 1024
+NO_ERROR = msgspec.Raw(b"")
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
@@ -80,6 +82,12 @@ def from_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Provid
     )
 
 
+def check_reported(error: msgspec.Raw) -> None:
+    """:raises ProviderError: the answer, which began well, has an error in it"""
+    if error is not NO_ERROR and bytes(error) != b"null":
+        raise from_event(_decoded(bytes(error)))
+
+
 def from_event(error: Any) -> ProviderError:
     """An error object inside an answer that began well."""
     body = _error_object(error)
@@ -101,13 +109,16 @@ def interrupted(what: str) -> ProviderError:
 
 
 def read_error(body: bytes) -> ErrorBody:
+    decoded = _decoded(body)
+    return _error_object(decoded.get("error", decoded)) if isinstance(decoded, dict) else ErrorBody()
+
+
+def _decoded(text: bytes) -> Any:
+    """None for what is no JSON, or too long to be worth reading: it could be of any shape."""
     try:
-        decoded = msgspec.json.decode(body)
+        return msgspec.json.decode(text) if len(text) <= LARGEST_ERROR_BYTES else None
     except UNREADABLE:
-        return ErrorBody()
-    if not isinstance(decoded, dict):
-        return ErrorBody()
-    return _error_object(decoded.get("error", decoded))
+        return None
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

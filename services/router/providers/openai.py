@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from headgate.router.v1 import completion_pb2
+from services.router.holding import Share
 from services.router.providers import exchange
 from services.router.providers.openai_answer import OpenAiReader
 from services.router.providers.openai_body import body_of
@@ -31,6 +32,7 @@ class OpenAiProvider:
         streamed: bool,
         max_output_tokens: int | None,
         request_id: str,
+        share: Share,
     ) -> AsyncGenerator[Chunk, None]:
         def encode() -> bytes:
             return body_of(
@@ -39,7 +41,7 @@ class OpenAiProvider:
 
         reader = OpenAiReader(request.choice_count or 1, self._pool.masking)
         answer = exchange.stream if streamed else exchange.whole
-        return answer(self._pool, self._url, encode, request_id, reader)
+        return answer(self._pool, exchange.Question(self._url, encode, request_id, share), reader)
 
     async def count_tokens(
         self,

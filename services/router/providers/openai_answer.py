@@ -1,6 +1,6 @@
 """Reads answers of OpenAI-compatible servers, streamed and whole."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -10,8 +10,8 @@ from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime.telemetry.masking import Masking
 from services.router.providers.deltas import Deltas
-from services.router.providers.failures import from_event, interrupted, malformed
-from services.router.providers.json_text import UNREADABLE, Count
+from services.router.providers.failures import NO_ERROR, check_reported, interrupted, malformed
+from services.router.providers.json_text import UNREADABLE, Count, decoded
 from services.router.targets.provider import Chunk, ProviderError
 
 _DONE = b"[DONE]"
@@ -96,7 +96,7 @@ class Answer(Struct, gc=False):
 
     choices: list[Choice] | None = None
     usage: Usage | None = None
-    error: Any = None
+    error: msgspec.Raw = NO_ERROR
 
 
 _ANSWERS = msgspec.json.Decoder(Answer)
@@ -143,7 +143,7 @@ class OpenAiReader:
                 if event == _DONE:
                     self._end()
                     break
-                answer = _ANSWERS.decode(event)
+                answer = decoded(_ANSWERS, event)
                 self._take(answer, deltas)
                 usage = answer.usage or usage
         except UNREADABLE as error:
@@ -159,7 +159,7 @@ class OpenAiReader:
 
     def read_body(self, body: bytes) -> Chunk:
         try:
-            answer = _ANSWERS.decode(body)
+            answer = decoded(_ANSWERS, body)
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         deltas = Deltas(self._masking)
@@ -175,8 +175,7 @@ class OpenAiReader:
         self.whole = True
 
     def _take(self, answer: Answer, deltas: Deltas) -> None:
-        if answer.error is not None:
-            raise from_event(answer.error)
+        check_reported(answer.error)
         for choice in answer.choices or ():
             self._place(choice)
             said = choice.delta or choice.message
@@ -258,4 +257,4 @@ def _estimated_tokens(answer: Answer) -> int:
 
 def _chunk(deltas: Deltas, usage: Usage | None, pieces: int | None = None) -> Chunk:
     told = to_usage(usage) if usage is not None else None
-    return Chunk(deltas.flush(), told, deltas.pieces if pieces is None else pieces)
+    return Chunk(deltas.flush(), told, deltas.pieces if pieces is None else pieces, deltas.characters)

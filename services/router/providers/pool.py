@@ -11,12 +11,11 @@ from yarl import URL
 
 from services._runtime.telemetry.masking import Masking
 from services.router.providers.answer import HttpAnswer
-from services.router.providers.failures import from_refusal
+from services.router.providers.failures import LARGEST_ERROR_BYTES, from_refusal
 from services.router.targets.declaration import Proxy, Timeouts
 from services.router.targets.provider import FailureKind, ProviderError
 
 _DNS_TTL_SECONDS = 30
-_LARGEST_ERROR_BYTES = 64 * 1024
 _LARGE_BODY_BYTES = 1024 * 1024
 _OK = 200
 _REDIRECT = range(300, 400)
@@ -161,9 +160,9 @@ def _sendable(body: bytes) -> bytes | io.BytesIO:
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
     body = b""
-    while len(body) < _LARGEST_ERROR_BYTES and (part := await content.readany()):
+    while len(body) < LARGEST_ERROR_BYTES and (part := await content.readany()):
         body += part
-    return body[:_LARGEST_ERROR_BYTES]
+    return body[:LARGEST_ERROR_BYTES]
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Server-sent events out of raw bytes: every complete event of a read at once, each byte looked at once."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-LARGEST_EVENT_BYTES = 8 * 1024 * 1024
+LARGEST_EVENT_BYTES = 4 * 1024 * 1024
 
 
 class EventTooLargeError(ValueError):
@@ -23,6 +23,11 @@ class SseParser:
         self._partial_bytes = 0
         self._after_cr = False
         self._started = False
+
+    @property
+    def pending_bytes(self) -> int:
+        """Of an event that has begun, and not ended."""
+        return self._partial_bytes + sum(map(len, self._data))
 
     def feed(self, read: bytes) -> list[bytes]:
         """The data of every event that `read` completes, in order.
@@ -71,7 +76,7 @@ class SseParser:
     def _check_size(self, added: int) -> None:
         """Only of what is kept for the next read: what was completed is no larger than one read."""
         self._partial_bytes += added
-        if self._partial_bytes + sum(map(len, self._data)) > self._largest:
+        if self.pending_bytes > self._largest:
             raise EventTooLargeError(f"an event of more than {self._largest} bytes")
 
     def _with_plain_line_ends(self, read: bytes) -> bytes:

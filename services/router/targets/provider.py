@@ -7,6 +7,7 @@ from typing import Protocol
 
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
+from services.router.holding import Share
 
 
 class FailureKind(StrEnum):
@@ -22,10 +23,11 @@ class FailureKind(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"  # 404
     CONTEXT_LENGTH = "context_length"  # the prompt is too long for the model
     REJECTED = "rejected"  # any other 4xx: the request is at fault
+    NO_ROOM = "no_room"  # a large answer, while this process holds too many bytes of answers
 
 
 # Another target may do better.
-RETRYABLE = frozenset(FailureKind) - {FailureKind.REJECTED}
+RETRYABLE = frozenset(FailureKind) - {FailureKind.REJECTED, FailureKind.NO_ROOM}
 # The target is to blame, so its health suffers.
 UNHEALTHY = frozenset(
     {
@@ -83,12 +85,14 @@ class Chunk:
     counted the input and not yet the output (Anthropic does so at the start of a stream): its output_tokens are a lower
     bound, and an attempt that ends like that has used max(output_tokens, all output_pieces so far), still ESTIMATED.
     `output_pieces` counts the generated pieces (SSE content events, about one token each; a quarter of the characters of an
-    unstreamed answer) in this chunk; when the stream ends without usage it is what the estimate is made from.
+    unstreamed answer) in this chunk; when the stream ends without usage it is what the estimate is made from. `characters`
+    is how long they are together.
     """
 
     events: list[completion_pb2.CompletionEvent] = field(default_factory=list)
     usage: usage_pb2.TokenUsage | None = None
     output_pieces: int = 0
+    characters: int = 0
 
 
 class Provider(Protocol):
@@ -108,10 +112,12 @@ class Provider(Protocol):
         streamed: bool,
         max_output_tokens: int | None,
         request_id: str,
+        share: Share,
     ) -> AsyncGenerator[Chunk, None]:
         """The answer to `request` by the provider's `model`, chunk by chunk; unstreamed it is one chunk.
 
-        `request.messages` holds the conversation (never `prompt`). `max_output_tokens` overrides the request's.
+        `request.messages` holds the conversation (never `prompt`). `max_output_tokens` overrides the request's. `share` is
+        told what the adapter holds of the answer before it yields it.
         The generator ends only after the provider said that the answer is whole; closing it early (`aclose`) closes the
         connection, so that the provider stops within a second.
 

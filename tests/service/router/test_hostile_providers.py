@@ -10,13 +10,14 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from headgate.chat.v1 import tool_pb2
 from headgate.router.v1 import completion_pb2, router_service_pb2
 from tests.service.router.conftest import StartRouter
 from tests.support import hostile_provider as hostile
 from tests.support.in_process import InProcessSuite
 from tests.support.raw_http import answering
 
-TOOL = completion_pb2.CompletionRequest(tools=[{"name": "f", "description": "d", "parameters_json": "{}"}])
+TOOL = tool_pb2.Tool(name="f", description="d", parameters_json="{}")
 
 
 @dataclass
@@ -67,8 +68,9 @@ async def serving(
 
 
 async def ask(suite: InProcessSuite, case: int, told: Told, *, streamed: bool) -> None:
-    request = completion_pb2.CompletionRequest(model=f"t{case}", prompt="hi", max_output_tokens=50)
-    request.MergeFrom(TOOL)
+    request = completion_pb2.CompletionRequest(
+        model=f"t{case}", prompt="hi", max_output_tokens=50, tools=[TOOL]
+    )
     try:
         if streamed:
             async for event in suite.router.StreamComplete(request, metadata=suite.metadata):

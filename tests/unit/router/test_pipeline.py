@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.cache.v1 import cache_service_pb2 as cache
-from headgate.common.v1 import outcome_pb2
+from headgate.chat.v1 import finish_reason_pb2
+from headgate.common.v1 import caller_pb2, outcome_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import Code, GatewayError, OverloadedError
 from services.router.accounts.limit_settlement import LimitSettlements
@@ -22,7 +23,9 @@ from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import Spool, open_spool
 from services.router.admission import Admission, AdmissionPolicy
+from services.router.errors import KeyEndedError
 from services.router.failover import Clock, Failover
+from services.router.holding import AnswerBytes
 from services.router.peers import Principal
 from services.router.pipeline import Pipeline
 from services.router.run import Run
@@ -40,6 +43,7 @@ from tests.support.router_peers import (
 )
 from tests.support.waiting import until
 
+ANOTHER = Principal(caller_pb2.Caller(organization_id="acme", key_id="another"), has_hard_budget=False)
 ANSWER = [said("a", "b"), said("c"), ended(usage=(5, 3))]
 CUT = ProviderError(FailureKind.INTERRUPTED, "the connection broke")
 DOWN = ProviderError(FailureKind.OVERLOADED, "HTTP 500")
@@ -68,6 +72,8 @@ class Stage:
     def __init__(self, spool: Spool, refused: RefusedFiles, *providers: ScriptedProvider) -> None:
         self.limits, self.bank, self.cache = RecordingLimits(), RecordingBilling(), RecordingCache()
         self.observer = Observer()
+        self.answers = AnswerBytes(1_000_000)
+        self.runs: list[Run] = []
         targets = [
             Target(f"t{index}", "sim", "sim", f"sim-{index}", provider)
             for index, provider in enumerate(providers)
@@ -90,7 +96,12 @@ class Stage:
             catalog=catalog,
             admission=admission,
             failover=Failover(
-                health, clock, admission.output_bound, lambda *_: nullcontext(), lambda *_: None
+                health=health,
+                clock=clock,
+                output_bound=admission.output_bound,
+                spans=lambda *_: nullcontext(),
+                on_failure=lambda *_: None,
+                longest_stream_seconds=3600.0,
             ),
             limits=self.limit_settlements,
             cached=self.cache,
@@ -99,11 +110,13 @@ class Stage:
             clock=clock,
             new_id=lambda: f"c{next(ids)}",
             linger_seconds=30.0,
+            answers=self.answers,
         )
 
     def begin(self, who: Principal | None = None, *, streamed: bool = True, **fields: Any) -> Run:
         request = completion_pb2.CompletionRequest(**{"model": "m", "prompt": "hi", **fields})
-        return self.pipeline.begin(request, who or principal(), streamed=streamed)
+        self.runs.append(self.pipeline.begin(request, who or principal(), streamed=streamed))
+        return self.runs[-1]
 
     async def read(self, run: Run) -> list[completion_pb2.CompletionEvent]:
         """What the handler would write, once the run has settled too."""
@@ -117,6 +130,9 @@ class Stage:
         assert self.limits.open == {}
         assert self.bank.open == set()
         assert self.settlements.depth == self.limit_settlements.depth == 0
+        for run in self.runs:
+            run.forget()
+        assert self.answers.held == 0
         assert (
             max(self.bank.captured.values(), default=1) == max(self.bank.void_holds.values(), default=1) == 1
         )
@@ -162,6 +178,35 @@ async def test_an_answer_is_streamed_settled_captured_and_told() -> None:
         amounts = stage.limits.settled["c1"]
         assert (amounts.requests, amounts.input_tokens, amounts.output_tokens) == (1, 5, 3)
         assert list(stage.bank.ledger) == ["c1.1"]
+        stage.check_books()
+
+
+async def test_a_stream_that_runs_on_is_ended_truncated_and_billed_and_not_kept() -> None:
+    endless = ScriptedProvider([said(*["word"] * 10)] * 50)
+    with staged(endless) as stage:
+        events = await stage.read(stage.begin(max_output_tokens=3, temperature=0))
+        end, finished = events[-2].choice_finished, events[-1].finished
+        assert end.finish_reason == finish_reason_pb2.FINISH_REASON_LENGTH
+        assert finished.outcome == outcome_pb2.OUTCOME_TRUNCATED
+        assert finished.usage.output_tokens == 80
+        assert (stage.bank.ledger["c1.1"].outcome, stage.cache.answers) == (finished.outcome, {})
+        assert endless.closed == ["c1.1"]
+        stage.check_books()
+
+
+async def test_when_a_key_ends_so_does_what_runs_for_it() -> None:
+    never = asyncio.Event()
+    with staged(ScriptedProvider([said("a"), never.wait])) as stage:
+        run, other = stage.begin(), stage.begin(ANOTHER)
+        assert (await run.next_events())[-1].delta.text == "a"
+        assert stage.pipeline.running_keys(since=0.5) == set()
+        assert stage.pipeline.running_keys(since=1.5) == {"k1", "another"}
+        stage.pipeline.end_key("k1")
+        with pytest.raises(KeyEndedError):
+            await stage.read(run)
+        assert stage.bank.ledger["c1.1"].usage.output_tokens == 1
+        stage.pipeline.stop(other, outcome_pb2.OUTCOME_CANCELLED)
+        await over(other)
         stage.check_books()
 
 

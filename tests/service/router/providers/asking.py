@@ -10,6 +10,8 @@ from headgate.chat.v1 import message_pb2
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from headgate.common.v1 import usage_pb2
 from headgate.router.v1 import completion_pb2
+from services.router.holding import AnswerBytes, Share
+from services.router.providers.answer import LARGEST_BODY_BYTES
 from services.router.targets.provider import Chunk, Provider, ProviderError
 
 Part = message_pb2.Part
@@ -80,6 +82,7 @@ def ask(
     streamed: bool = True,
     max_output_tokens: int | None = 200,
     request_id: str = "",
+    share: Share | None = None,
 ) -> AsyncGenerator[Chunk, None]:
     return provider.complete(
         model,
@@ -87,6 +90,7 @@ def ask(
         streamed=streamed,
         max_output_tokens=max_output_tokens,
         request_id=request_id,
+        share=share or AnswerBytes(LARGEST_BODY_BYTES).share("caller"),
     )
 
 
