@@ -17,6 +17,7 @@ from services._runtime.errors import GatewayError, PeerUnavailableError
 from services.router.answers.cache_policy import content_of, may_look
 from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
 from services.router.run import Run
+from services.router.targets.options import answers_generated
 
 # A reservation outlives every answer that is still being produced; a router that died leaves its estimates charged.
 _LONGEST_ANSWER = duration_pb2.Duration(seconds=3600)
@@ -127,7 +128,7 @@ class Admission:
             amounts=ratelimit.Amounts(
                 requests=1,
                 input_tokens=run.plan.input_tokens,
-                output_tokens=output * max(1, run.request.choice_count),
+                output_tokens=output * answers_generated(run.request),
             ),
             ttl=_LONGEST_ANSWER,
         )
@@ -155,7 +156,7 @@ class Admission:
             caller=run.principal.caller,
             candidates=[billing.Candidate(provider=p, model=m) for p, m in candidates],
             input_tokens=run.plan.input_tokens,
-            max_output_tokens=asked * max(1, run.request.choice_count),
+            max_output_tokens=asked * answers_generated(run.request),
             labels=run.request.labels,
         )
 

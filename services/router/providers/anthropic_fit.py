@@ -4,31 +4,10 @@ from collections.abc import Iterator
 
 from headgate.chat.v1 import message_pb2, options_pb2
 from headgate.router.v1 import completion_pb2
-from services.router.providers import options
 from services.router.providers.anthropic_messages import IMAGES, PDF, PLAIN
 from services.router.providers.json_text import NO_OBJECT, is_object
 from services.router.targets.provider import Unsupported
 
-# Every field that a body can get from Headgate's own fields, whether or not a request uses them.
-OWN_FIELDS = frozenset(
-    {
-        "model",
-        "messages",
-        "system",
-        "max_tokens",
-        "stream",
-        "temperature",
-        "top_p",
-        "top_k",
-        "stop_sequences",
-        "tools",
-        "tool_choice",
-        "thinking",
-        "output_config",
-        "service_tier",
-        "metadata",
-    }
-)
 _SMALLEST_BUDGET = 1024
 _PARTS_BY_ROLE = {
     message_pb2.ROLE_SYSTEM: {"text"},
@@ -47,7 +26,6 @@ def misfits(request: completion_pb2.CompletionRequest) -> Iterator[Unsupported]:
     for index, tool in enumerate(request.tools):
         if tool.parameters_json and not is_object(tool.parameters_json):
             yield Unsupported(f"tools[{index}].parameters_json", NO_OBJECT)
-    yield from options.collisions(request, OWN_FIELDS)
     for index, message in enumerate(request.messages):
         yield from _in_message(message, f"messages[{index}]")
 

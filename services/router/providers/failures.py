@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from services.router.providers.anthropic_fit import OWN_FIELDS as ANTHROPIC_FIELDS
 from services.router.providers.json_text import UNREADABLE
-from services.router.providers.openai_fit import OWN_FIELDS as OPENAI_FIELDS
+from services.router.targets.option_names import OWN
 from services.router.targets.provider import LONGEST_SAID, FailureKind, ProviderError
 
 _LONGEST_REST_SECONDS = 3600.0
@@ -56,7 +55,7 @@ _CONTEXT_LENGTH = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[a-z_]+")
-_FIELDS = OPENAI_FIELDS | ANTHROPIC_FIELDS
+_FIELDS = OWN["openai"] | OWN["anthropic"]
 _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 
 

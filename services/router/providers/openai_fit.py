@@ -4,42 +4,11 @@ from collections.abc import Iterator
 
 from headgate.chat.v1 import message_pb2, options_pb2
 from headgate.router.v1 import completion_pb2
-from services.router.providers import options
 from services.router.providers.json_text import NO_OBJECT, is_object
 from services.router.providers.openai_dialect import Dialect
 from services.router.providers.openai_messages import AUDIO_FORMATS, PDF
 from services.router.targets.provider import Unsupported
 
-# Every field that a body can get from Headgate's own fields, whether or not a request uses them.
-OWN_FIELDS = frozenset(
-    {
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logprobs",
-        "top_logprobs",
-        "n",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "grammar",
-        "structured_outputs",
-        "reasoning_effort",
-        "service_tier",
-        "user",
-    }
-)
 _PARTS_BY_ROLE = {
     message_pb2.ROLE_SYSTEM: {"text"},
     message_pb2.ROLE_USER: {"text", "blob", "uri"},
@@ -59,7 +28,6 @@ def misfits(request: completion_pb2.CompletionRequest, dialect: Dialect) -> Iter
     for index, tool in enumerate(request.tools):
         if tool.parameters_json and not is_object(tool.parameters_json):
             yield Unsupported(f"tools[{index}].parameters_json", NO_OBJECT)
-    yield from options.collisions(request, OWN_FIELDS)
     for index, message in enumerate(request.messages):
         yield from _in_message(message, f"messages[{index}]")
 
@@ -102,8 +70,6 @@ def _in_message(message: message_pb2.Message, path: str) -> Iterator[Unsupported
 def _in_uri(uri: message_pb2.Uri, field: str) -> Iterator[Unsupported]:
     if uri.media_type and not uri.media_type.startswith("image/"):
         yield Unsupported(field, f"OpenAI's API takes only images by address, and this is {uri.media_type}")
-    elif not uri.uri.startswith(("https://", "http://")):
-        yield Unsupported(f"{field}.uri", "OpenAI's API fetches only http and https addresses")
 
 
 def _in_blob(blob: message_pb2.Blob, field: str) -> Iterator[Unsupported]:

@@ -1,25 +1,16 @@
-"""`provider_options`: fields that Headgate does not know, for the top level of a request body."""
+"""`provider_options`: fields that Headgate does not know, for the top level of a request body; routing let them through."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import struct_pb2
 
 from headgate.router.v1 import completion_pb2
-from services.router.targets.provider import Unsupported
 
 
 def of(request: completion_pb2.CompletionRequest) -> dict[str, Any]:
     if not request.HasField("provider_options"):
         return {}
     return {name: _plain(value) for name, value in request.provider_options.fields.items()}
-
-
-def collisions(request: completion_pb2.CompletionRequest, own: frozenset[str]) -> Iterator[Unsupported]:
-    if request.HasField("provider_options"):
-        for name in sorted(own & set(request.provider_options.fields)):
-            reason = "Headgate sets this field of the provider's API itself, from its own fields"
-            yield Unsupported(f"provider_options.{name}", reason)
 
 
 def _plain(value: struct_pb2.Value) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.router.targets.declaration import Declaration
+from services.router.targets.media_sources import PUBLIC_HTTPS, MediaSource
 from services.router.targets.provider import Provider
 
 
@@ -12,7 +13,8 @@ class Target:
     """A provider's model that can be asked.
 
     `billed_as` is the provider's name in prices. `capabilities` is None when the model is taken to do everything that
-    its provider's API can express.
+    its provider's API can express. A request may set `allowed_provider_options`, and have the provider fetch images and
+    documents from `media_sources`.
     """
 
     target_id: str
@@ -23,6 +25,8 @@ class Target:
     context_window: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[str] | None = None
+    allowed_provider_options: frozenset[str] = frozenset()
+    media_sources: tuple[MediaSource, ...] = PUBLIC_HTTPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ def build_catalog(declaration: Declaration, providers: Mapping[str, Provider]) -
             context_window=declared.context_window,
             max_output_tokens=declared.max_output_tokens,
             capabilities=declared.capabilities,
+            allowed_provider_options=declaration.providers[declared.provider].allowed_provider_options,
+            media_sources=declaration.providers[declared.provider].media_sources,
         )
         for target_id, declared in declaration.targets.items()
     }

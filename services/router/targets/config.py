@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from services._runtime.address import is_loopback
 from services._runtime.configuration.config import Credential, Section, read_section
@@ -17,9 +17,18 @@ from services.router.targets.declaration import (
     TargetDeclaration,
     Timeouts,
 )
+from services.router.targets.media_sources import parse_source
+from services.router.targets.option_names import why_never
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@=,-]{0,255}$")]
 Positive = Annotated[float, Field(gt=0)]
+Option = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+
+
+def _is_source(text: str) -> str:
+    parse_source(text)
+    return text
+
 
 CAPABILITIES = Literal[
     "tools",
@@ -65,6 +74,21 @@ class ProviderConfig(Section):
     # (llama.cpp's, GBNF) and `structured_outputs` (vLLM's, other grammars). What is not declared here is refused, because
     # such a server would ignore it silently.
     extensions: frozenset[Extension] = frozenset()
+    # What `provider_options` of a request may set: fields of the provider's API that Headgate does not know, such as `min_p`
+    # or `repetition_penalty`. Every caller may then set them, to anything. What Headgate sets itself, and what would cost
+    # what it can't hold and book, is refused here.
+    allowed_provider_options: frozenset[Option] = frozenset()
+    # From where requests may have the provider fetch images and documents: scheme://host[:port], with https, http, gs or s3;
+    # the host (or bucket) may be `*.a.domain`, for the names below it, or `*`, for every public host. A host that is not public is
+    # reached only where it is named. A provider of one's own stands in one's own network: name its sources.
+    media_sources: tuple[Annotated[str, AfterValidator(_is_source)], ...] = ("https://*",)
+
+    @model_validator(mode="after")
+    def _options_can_be_accounted_for(self) -> Self:
+        for name in sorted(self.allowed_provider_options):
+            if (reason := why_never(self.api, name)) is not None:
+                raise ValueError(f"allowed_provider_options: `{name}` can't be allowed: {reason}")
+        return self
 
     @model_validator(mode="after")
     def _credentials_are_named(self) -> Self:
@@ -112,6 +136,8 @@ class ProviderConfig(Section):
             self.max_tokens_field,
             self.extensions,
             self._proxy(environ),
+            self.allowed_provider_options,
+            tuple(map(parse_source, self.media_sources)),
         )
 
     def _proxy(self, environ: Mapping[str, str]) -> Proxy | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services._runtime.configuration.environment import Secret
+from services.router.targets.media_sources import PUBLIC_HTTPS, MediaSource
 
 Extension = Literal["top_k", "grammar", "structured_outputs"]
 
@@ -32,7 +33,8 @@ class Proxy:
 class ProviderDeclaration:
     """One provider account. `billed_as` is the provider's name in prices; None: as it is named here.
 
-    `max_tokens_field`, `continuous_usage` and `extensions` say what an OpenAI-compatible server takes.
+    `max_tokens_field`, `continuous_usage` and `extensions` say what an OpenAI-compatible server takes. A request may set
+    `allowed_provider_options`, and have the provider fetch from `media_sources`.
     """
 
     api: Literal["openai", "anthropic"]
@@ -46,6 +48,8 @@ class ProviderDeclaration:
     max_tokens_field: str
     extensions: frozenset[Extension]
     proxy: Proxy | None = None
+    allowed_provider_options: frozenset[str] = frozenset()
+    media_sources: tuple[MediaSource, ...] = PUBLIC_HTTPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ def estimate_input_tokens(request: completion_pb2.CompletionRequest) -> int:
                 text_bytes += _text_bytes(part, kind or "")
     for tool in request.tools:
         text_bytes += len(tool.name) + _size(tool.description) + _size(tool.parameters_json)
+    if request.HasField("provider_options"):
+        # Which of them the provider puts into the prompt is not known here.
+        text_bytes += request.provider_options.ByteSize()
     framing = TOKENS_PER_MESSAGE * len(request.messages) + TOKENS_PER_TOOL * len(request.tools)
     return max(1, -(-text_bytes // BYTES_PER_TOKEN) + framing + TOKENS_PER_IMAGE * images)
 

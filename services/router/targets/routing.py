@@ -1,31 +1,24 @@
 """From the requested model to the targets that may serve the request, in order. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.router.v1 import completion_pb2
-from services._runtime.errors import FieldViolation, InvalidFieldError
+from services._runtime.errors import FieldViolation
 from services.router.errors import (
     ContextLengthExceededError,
     ModelNotFoundError,
     UnsupportedByTargetError,
 )
 from services.router.targets.catalog import Catalog, Target
+from services.router.targets.conversation import check_conversation, media_of
 from services.router.targets.estimate import estimate_input_tokens
+from services.router.targets.media_address import Address
+from services.router.targets.media_sources import why_closed
+from services.router.targets.options import closed_options
 from services.router.targets.provider import Unsupported
 
 _NAMES_SHOWN = 12
-_ROLE_SYSTEM_OR_USER = (1, 2)
-_ROLE_ASSISTANT = 3
-_ROLE_TOOL = 4
-_ROLES_OF = {
-    "tool_call": (_ROLE_ASSISTANT,),
-    "reasoning": (_ROLE_ASSISTANT,),
-    "tool_result": (_ROLE_TOOL,),
-    "blob": _ROLE_SYSTEM_OR_USER,
-    "uri": _ROLE_SYSTEM_OR_USER,
-}
-"""Where a part may stand; what is not here may stand anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,53 +49,6 @@ def make_plan(request: completion_pb2.CompletionRequest, catalog: Catalog) -> Pl
     return Plan(_fitting(request, able, input_tokens), input_tokens)
 
 
-def check_conversation(request: completion_pb2.CompletionRequest) -> None:
-    """Refuse what the contract's rules can't say: parts in the wrong role, and references to nothing.
-
-    :raises InvalidFieldError: with every such field.
-    """
-    violations = [*_misplaced_parts(request), *_dangling_references(request)]
-    if violations:
-        raise InvalidFieldError(
-            f"{violations[0].field}: {violations[0].description}", field_violations=violations
-        )
-
-
-def _misplaced_parts(request: completion_pb2.CompletionRequest) -> Iterator[FieldViolation]:
-    for index, message in enumerate(request.messages):
-        for position, part in enumerate(message.parts):
-            kind = part.WhichOneof("content") or ""
-            if message.role not in _ROLES_OF.get(kind, (message.role,)):
-                yield FieldViolation(
-                    f"messages[{index}].parts[{position}].{kind}", "does not belong in a message of this role"
-                )
-            elif message.role == _ROLE_TOOL and kind != "tool_result":
-                yield FieldViolation(
-                    f"messages[{index}].parts[{position}].{kind}",
-                    "a ROLE_TOOL message holds tool_result only",
-                )
-
-
-def _dangling_references(request: completion_pb2.CompletionRequest) -> Iterator[FieldViolation]:
-    called: set[str] = set()
-    for index, message in enumerate(request.messages):
-        for position, part in enumerate(message.parts):
-            if part.HasField("tool_call"):
-                called.add(part.tool_call.id)
-            elif part.HasField("tool_result") and part.tool_result.tool_call_id not in called:
-                yield FieldViolation(
-                    f"messages[{index}].parts[{position}].tool_result.tool_call_id",
-                    "no earlier message has a tool_call of this id",
-                )
-    names = [tool.name for tool in request.tools]
-    if len(set(names)) != len(names):
-        yield FieldViolation("tools", "tool names must be unique")
-    if request.tool_choice.name and request.tool_choice.name not in names:
-        yield FieldViolation("tool_choice.name", "the request declares no tool of this name in `tools`")
-    elif request.HasField("tool_choice") and not names:
-        yield FieldViolation("tool_choice", "the request declares no tools")
-
-
 def _named_targets(request: completion_pb2.CompletionRequest, catalog: Catalog) -> list[Target]:
     targets: dict[str, Target] = {}
     for field, name in (
@@ -120,7 +66,9 @@ def _named_targets(request: completion_pb2.CompletionRequest, catalog: Catalog) 
 
 def _able(request: completion_pb2.CompletionRequest, candidates: Sequence[Target]) -> list[Target]:
     needs = required_capabilities(request)
-    obstacles = {target.target_id: [*_obstacles(request, target, needs)] for target in candidates}
+    # An attachment is a need: where there is none, nothing is looked through.
+    media = media_of(request) if needs else {}
+    obstacles = {target.target_id: [*_obstacles(request, target, needs, media)] for target in candidates}
     able = [target for target in candidates if not obstacles[target.target_id]]
     if able:
         return able
@@ -137,9 +85,16 @@ def _able(request: completion_pb2.CompletionRequest, candidates: Sequence[Target
 
 
 def _obstacles(
-    request: completion_pb2.CompletionRequest, target: Target, needs: Sequence[tuple[str, str]]
+    request: completion_pb2.CompletionRequest,
+    target: Target,
+    needs: Sequence[tuple[str, str]],
+    media: Mapping[str, Address],
 ) -> Iterator[Unsupported]:
     yield from target.provider.unsupported(request)
+    yield from closed_options(request, target.allowed_provider_options)
+    for field, address in media.items():
+        if (reason := why_closed(address, target.media_sources)) is not None:
+            yield Unsupported(field, reason)
     if target.capabilities is not None:
         for field, capability in needs:
             if capability not in target.capabilities:

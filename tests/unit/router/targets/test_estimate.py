@@ -45,6 +45,12 @@ def test_calls_results_reasoning_and_tools_count() -> None:
     assert estimate(text(""), tools=(tool,)) == 10 + 8 + TOKENS_PER_MESSAGE
 
 
+def test_what_options_may_add_to_the_prompt_counts() -> None:
+    request = completion_pb2.CompletionRequest()
+    request.provider_options.update({"documents": [{"text": "x" * 400}]})
+    assert 100 <= estimate_input_tokens(request) < 120
+
+
 @given(st.lists(st.text(max_size=50), max_size=8), st.text(max_size=50))
 def test_more_to_say_is_never_fewer_tokens(said: list[str], more: str) -> None:
     parts = [text(each) for each in said]

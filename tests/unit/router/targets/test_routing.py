@@ -16,6 +16,7 @@ from services.router.errors import (
     UnsupportedByTargetError,
 )
 from services.router.targets.catalog import Catalog, Target
+from services.router.targets.media_sources import MediaSource
 from services.router.targets.provider import Unsupported
 from services.router.targets.routing import Plan, make_plan, normalise
 from tests.support.router_peers import ScriptedProvider
@@ -152,13 +153,23 @@ def test_when_no_target_is_able_each_says_why() -> None:
         (ask(response_format={"grammar": {"syntax": "gbnf"}}), "response_format.grammar"),
         (ask(turn(USER, PICTURE)), "messages[0].parts[0].blob"),
         (
-            ask(turn(USER, message_pb2.Part(uri=message_pb2.Uri(uri="https://x", media_type="audio/wav")))),
+            ask(
+                turn(
+                    USER,
+                    message_pb2.Part(
+                        uri=message_pb2.Uri(uri="https://images.example/x", media_type="audio/wav")
+                    ),
+                )
+            ),
             "messages[0].parts[0].uri",
         ),
         (
             ask(
                 turn(
-                    USER, message_pb2.Part(uri=message_pb2.Uri(uri="https://x", media_type="application/pdf"))
+                    USER,
+                    message_pb2.Part(
+                        uri=message_pb2.Uri(uri="https://images.example/x", media_type="application/pdf")
+                    ),
                 )
             ),
             "messages[0].parts[0].uri",
@@ -171,6 +182,36 @@ def test_what_a_model_is_said_to_be_unable_to_do_is_refused(
     plain = target("a", capabilities=frozenset())
     assert refused(request_, catalog(m=[plain]), UnsupportedByTargetError) == [field]
     assert served_by(make_plan(request_, catalog(m=[plain, target("b")]))) == ["b"]
+
+
+def test_a_target_that_takes_no_such_option_is_passed_over() -> None:
+    taking = target("b", allowed_provider_options=frozenset({"min_p"}))
+    request = ask()
+    request.provider_options.update({"min_p": 0.1})
+    assert served_by(make_plan(request, catalog(m=[target("a"), taking]))) == ["b"]
+    assert refused(request, catalog(m=[target("a")]), UnsupportedByTargetError) == ["provider_options.min_p"]
+    request.provider_options.update({"best_of": 1000})
+    assert refused(request, catalog(m=[taking]), InvalidFieldError) == ["provider_options.best_of"]
+
+
+def picture_at(uri: str) -> message_pb2.Part:
+    return message_pb2.Part(uri=message_pb2.Uri(uri=uri))
+
+
+def test_what_is_no_address_is_refused_whoever_might_fetch_it() -> None:
+    known = catalog(m=[target("a")])
+    said = turn(USER, message_pb2.Part(text="what are these?"), picture_at("file:///etc/passwd"))
+    request = ask(said, turn(USER, picture_at("https://a.example/x\r\n")))
+    fields = ["messages[0].parts[1].uri.uri", "messages[1].parts[0].uri.uri"]
+    assert refused(request, known, InvalidFieldError) == fields
+
+
+def test_a_target_whose_provider_may_not_fetch_from_there_is_passed_over() -> None:
+    near = target("b", media_sources=(MediaSource("http", "images.internal", None),))
+    request = ask(turn(USER, picture_at("http://images.internal/x.png")))
+    assert served_by(make_plan(request, catalog(m=[target("a"), near]))) == ["b"]
+    fields = refused(request, catalog(m=[target("a")]), UnsupportedByTargetError)
+    assert fields == ["messages[0].parts[0].uri.uri"]
 
 
 def test_a_target_without_room_is_passed_over() -> None:

@@ -103,7 +103,7 @@ class Part(_message.Message):
 
     @_builtins.property
     def uri(self) -> Global___Uri:
-        """An image, audio or document by address. The provider fetches it; Headgate never does."""
+        """An image, audio or document by address. The provider fetches it; Headgate never does. See Uri.uri for which."""
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCall:
@@ -177,7 +177,11 @@ class Uri(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """An `https://`, `http://`, `gs://` or `s3://` address."""
+    """An `https://` address of a public host, on port 443; others, also `http://`, `gs://` and `s3://`, where the configuration
+    names them in `media_sources` of the provider. Written as RFC 3986 says: no spaces or control characters (encoded ones
+    neither), no user, the host as a name or an address in its usual form. Anything else is refused with INVALID_ARGUMENT
+    and this field; for `data:` there is Blob.
+    """
     media_type: _builtins.str
     """IANA media type; empty means an image."""
     detail: _builtins.str

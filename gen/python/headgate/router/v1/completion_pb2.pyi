@@ -178,8 +178,12 @@ class CompletionRequest(_message.Message):
 
     @_builtins.property
     def provider_options(self) -> _struct_pb2.Struct:
-        """Fields for the provider that Headgate does not know, added to the top level of its request body. A field that Headgate
-        sets itself is refused.
+        """Fields for the provider that Headgate does not know, added to the top level of its request body: at most 64 KiB, and
+        nested at most 16 levels deep. Only those pass that the configuration names in `allowed_provider_options` of the provider,
+        where the default is none; a target whose provider does not take all of them is passed over, and when none is left the
+        request is refused with INVALID_ARGUMENT `UNSUPPORTED_BY_TARGET`, which names `provider_options.<name>`. They count as input
+        where tokens are estimated. `best_of`, a whole number from 1 to 128, is counted as that many answers in limits and in what
+        is held; `min_tokens` and `min_new_tokens` are taken with max_output_tokens only, and at most that.
         """
 
     def __init__(
