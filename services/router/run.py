@@ -16,7 +16,7 @@ from services.router.peers import Principal
 from services.router.targets.routing import Plan
 
 QUEUED_EVENTS = 256
-QUEUED_BYTES = 64 * 1024
+QUEUED_BYTES = 16 * 1024
 KEPT_BYTES = 1024 * 1024
 _KEPT = ("delta", "choice_finished")
 

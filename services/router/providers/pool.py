@@ -17,6 +17,8 @@ from services.router.targets.provider import FailureKind, ProviderError
 
 _DNS_TTL_SECONDS = 30
 _LARGE_BODY_BYTES = 1024 * 1024
+# Of an answer that is not read, twice as much is here at the most, and what one read of the socket brings.
+_UNREAD_BYTES = 32 * 1024
 _OK = 200
 _REDIRECT = range(300, 400)
 
@@ -129,6 +131,7 @@ class Pool:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
             trust_env=False,
+            read_bufsize=_UNREAD_BYTES,
             proxy=None if self._proxy is None else self._proxy.url,
         )
 
