@@ -13,7 +13,7 @@ SLOW = {"HEADGATE_ROUTER_WRITE_TIMEOUT_SECONDS": "0.3"}
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_billed(start_router: StartRouter) -> None:
-    section = router_section({"m": ["sim-small@tokens=8001,hang-after=8000"]}, continuous_usage=False)
+    section = router_section({"m": ["sim-small@tokens=5501,hang-after=5500"]}, continuous_usage=False)
     async with start_router(section, **SLOW) as suite:
         narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16 * 1024)]
         router = RouterServiceStub(suite.channel("router", narrow))
