@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from cli.commands import catalog, complete, demo, keys, limits, mine, up, usage
 from cli.errors import CommandError, ExitCode
+from cli.terminal import echo
 
 _EPILOG = (
     "[bold]Exit codes[/]: 0 done · 1 the request failed · 2 wrong usage · 3 a service can't be reached · "
@@ -46,7 +47,7 @@ def _usage_error(error: typer.TyperException) -> CommandError:
 def print_failure(error: CommandError) -> None:
     color = typer.colors.RED if sys.stderr.isatty() else None
     typer.secho("error: ", nl=False, err=True, fg=color, bold=bool(color))
-    typer.echo(error.line, err=True)
+    echo(error.line, err=True)
 
 
 app = typer.Typer(

@@ -1,15 +1,14 @@
 """Completions on a terminal: the request, the answer as it comes, and the line that says what it took."""
 
-import sys
 import time
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from cli import output
 from cli.client import Peer
 from cli.errors import CommandError
+from cli.terminal import echo
 from headgate.chat.v1 import finish_reason_pb2, message_pb2
 from headgate.common.v1.cache_status_pb2 import CACHE_STATUS_EXACT, CACHE_STATUS_SEMANTIC, CacheStatus
 from headgate.common.v1.outcome_pb2 import OUTCOME_COMPLETE, Outcome
@@ -94,13 +93,13 @@ def print_whole(
 def _print_part(out: Console, part: message_pb2.Part) -> None:
     match part.WhichOneof("content"):
         case "text":
-            _write(part.text + "\n")
+            echo(part.text)
         case "reasoning":
-            out.print(Text(part.reasoning.text, style="dim"), soft_wrap=True)
+            out.print(part.reasoning.text, style="dim", soft_wrap=True)
         case "tool_call":
-            out.print(Text(f"{part.tool_call.name}({part.tool_call.arguments_json})"), soft_wrap=True)
+            out.print(f"{part.tool_call.name}({part.tool_call.arguments_json})", soft_wrap=True)
         case other:
-            out.print(Text(f"[{other}]", style="dim"))
+            out.print(f"[{other}]", style="dim")
 
 
 class StreamView:
@@ -129,7 +128,7 @@ class StreamView:
 
     def end_line(self) -> None:
         if self._mid_line:
-            _write("\n")
+            echo("")
             self._mid_line = False
 
     def summarise(self, now: float) -> None:
@@ -170,15 +169,14 @@ class StreamView:
         self._err.print(
             f"{failover.from_target_id} failed ({failover.reason}); with {failover.to_target_id} {how}:",
             style="yellow",
-            markup=False,
         )
 
     def _write(self, text: str) -> None:
-        _write(text)
+        echo(text, end="")
         self._mid_line = not text.endswith("\n") if text else self._mid_line
 
     def _write_dim(self, text: str) -> None:
-        self._out.print(Text(text, style="dim"), end="", soft_wrap=True)
+        self._out.print(text, style="dim", end="", soft_wrap=True)
         self._mid_line = not text.endswith("\n") if text else self._mid_line
 
 
@@ -206,8 +204,3 @@ def _cost(finished: pb.Finished) -> str:
     if not finished.HasField("cost"):
         return "cost not known yet"
     return "no price known" if finished.cost.unpriced else output.usd(finished.cost.amount_nanos)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

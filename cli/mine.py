@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from rich.table import Table
+from rich.text import Text
 
 from cli import output
 from cli.client import Peer
@@ -101,12 +102,12 @@ def budgets_table(told: Sequence[pb.MyBudget]) -> Table | str:
     return table
 
 
-def bar(used: int, limit: int) -> str:
+def bar(used: int, limit: int) -> Text:
     """`████░░░░ 50%`; anything used shows, and only what is full looks full."""
     share = min(1.0, used / limit) if limit else 1.0
     filled = min(_BAR - (share < 1), max(int(used > 0), round(share * _BAR)))
     color = "green" if share < 0.75 else "yellow" if share < 1 else "red"  # noqa: PLR2004 - three quarters
-    return f"[{color}]{'█' * filled}[/][dim]{'░' * (_BAR - filled)}[/] {int(share * 100):>3}%"
+    return output.styled(("█" * filled, color), ("░" * (_BAR - filled), "dim"), f" {int(share * 100):>3}%")
 
 
 def _named(name: str, *, reports: bool) -> str:

@@ -11,6 +11,9 @@ from google.protobuf.message import Message
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from cli.terminal import echo, harmless
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 _WIDTH_WITHOUT_TERMINAL = 1000
 _NANOS_DIGITS = 9
 _LEAST_DECIMALS = 2
+
+
+class PlainConsole(Console):
+    """Prints every str as it reads, markup too, and harmless; what has a style is made by `styled`."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(harmless(text), **{**options, "markup": False})
 
 
 def stdout() -> Console:
@@ -31,7 +41,13 @@ def stderr() -> Console:
 
 def _console(is_terminal: bool, *, stderr: bool) -> Console:
     width = None if is_terminal else _WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False, soft_wrap=False)
+    return PlainConsole(stderr=stderr, width=width, highlight=False, emoji=False, soft_wrap=False)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Texts one after the other, some of them with a style such as `bold cyan`."""
+    pairs = ((part, "") if isinstance(part, str) else part for part in parts)
+    return Text.assemble(*((harmless(text), style) for text, style in pairs))
 
 
 def table(*headings: str, title: str | None = None) -> Table:
@@ -60,14 +76,11 @@ def as_json(message: Message) -> Any:
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    echo(json.dumps(value, ensure_ascii=False))
 
 
 def print_json_list(messages: Iterable[Message]) -> None:
-    sys.stdout.write(
-        json.dumps([as_json(message) for message in messages], ensure_ascii=False, indent=2) + "\n"
-    )
+    echo(json.dumps([as_json(message) for message in messages], ensure_ascii=False, indent=2))
 
 
 def usd(nanos: int) -> str:

@@ -1,8 +1,8 @@
 """Usage and the ledger's rows, read from billing and shown as a table, as CSV or as JSON."""
 
 import csv
-import sys
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from cli import output
 from cli.client import Peer
 from cli.completions import cache_word
+from cli.terminal import echo
 from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1 import usage_pb2
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
@@ -43,9 +44,15 @@ def write(report: Report, *, as_csv: bool, as_json: bool) -> None:
     if as_json:
         output.print_json_list(report.messages())
     elif as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(report.csv_rows())
+        echo(_as_csv(report.csv_rows()), end="")
     else:
         output.stdout().print(report.table())
+
+
+def _as_csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def usage_filter(

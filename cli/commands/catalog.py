@@ -53,7 +53,7 @@ def targets(as_json: Json = False, router: Router = None, data_dir: DataDir = DE
             target.target_id,
             target.provider,
             target.model,
-            f"[{_COLORS.get(state, 'default')}]{state}[/]",
+            output.styled((state, _COLORS.get(state, "default"))),
             str(target.in_flight),
             str(target.consecutive_failures),
             target.reason,

@@ -8,6 +8,7 @@ import typer
 
 from cli.options import DEFAULT_DATA_DIR, Billing, DataDir, Json, peer
 from cli.periods import period
+from cli.terminal import echo
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -50,10 +51,8 @@ def create(
         made = accounts.create_key(asked, organization, user, name, expires_in)
     if as_json:
         return output.print_json(output.as_json(made))
-    typer.echo(made.token)
-    typer.echo(
-        f"key {made.key.key_id} of {organization}/{user}; this is the only time that it is shown", err=True
-    )
+    echo(made.token)
+    echo(f"key {made.key.key_id} of {organization}/{user}; this is the only time that it is shown", err=True)
     return None
 
 
@@ -80,15 +79,15 @@ def list_keys(
             key.organization_id,
             key.user_id,
             key.display_name,
-            _state(key),
+            output.styled(_state(key)),
             output.moment(key.create_time),
             expires,
         )
     return output.stdout().print(table)
 
 
-def _state(key: Any) -> str:
-    return "[red]revoked[/]" if key.HasField("revoke_time") else "[green]in use[/]"
+def _state(key: Any) -> tuple[str, str]:
+    return ("revoked", "red") if key.HasField("revoke_time") else ("in use", "green")
 
 
 @app.command("revoke")
@@ -106,4 +105,4 @@ def revoke(
         revoked = accounts.revoke_key(asked, key_id)
     if as_json:
         return output.print_json(output.as_json(revoked))
-    return typer.echo(f"{key_id} is revoked; routers refuse it once their copy of it has aged")
+    return echo(f"{key_id} is revoked; routers refuse it once their copy of it has aged")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.options import DEFAULT_DATA_DIR, DataDir, Json, RateLimit, Router, peer
+from cli.terminal import echo
 
 app = typer.Typer(
     help="Show what is left for this key, for which it is enough; list, set and delete everybody's limits."
@@ -136,4 +137,4 @@ def delete(
         limits.remove(asked, limit_id)
     if as_json:
         return output.print_json({"deleted": limit_id})
-    return typer.echo(f"{limit_id} is deleted")
+    return echo(f"{limit_id} is deleted")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import DEFAULT_DATA_DIR, DataDir
+from cli.terminal import echo
 
 if TYPE_CHECKING:
     from cli.installation import Addresses
@@ -61,7 +62,7 @@ def up(
     options = SuiteOptions(data_dir, config, simulator, port_offset, free_ports)
 
     def tell(what: str) -> None:
-        typer.echo(what, err=True)
+        echo(what, err=True)
 
     with StopSignals() as signals, Suite(options, os.environ, signals, tell) as suite:
         tell("starting ...")
@@ -86,7 +87,7 @@ def _watch(suite: "Suite", signals: "StopSignals", restart_after: float | None, 
         else:
             suite.revive(time.monotonic(), restart_after)
         for name, line in tails.new_lines(suite.children) if logs else ():
-            typer.echo(f"{name:<10}{line}")
+            echo(f"{name:<10}{line}")
         signals.pause(_LOG_SECONDS if logs else _WATCH_SECONDS)
     tails.close()
 
@@ -99,13 +100,13 @@ def _print_addresses(suite: "Suite", addresses: "Addresses", data_dir: Path) -> 
         metrics = addresses.metrics.get(name)
         table.add_row(name, address, f"http://{metrics}/metrics" if metrics else "-")
     out = output.stdout()
-    out.print("\n[bold green]Headgate is up.[/]")
+    out.print(output.styled("\n", ("Headgate is up.", "bold green")))
     out.print(table)
     if addresses.simulator:
         out.print(f"No provider is configured: a simulated model server answers at {addresses.simulator}.")
     out.print(f"Data: {data_dir}   logs: {data_dir / 'logs'}   Ctrl-C ends it.\n")
     for line in _ready_to_paste(suite, addresses, data_dir):
-        out.print(line, soft_wrap=True, markup=False)
+        out.print(line, soft_wrap=True)
 
 
 def _ready_to_paste(suite: "Suite", addresses: "Addresses", data_dir: Path) -> list[str]:

@@ -37,7 +37,10 @@ def run(environ: Mapping[str, str] = os.environ) -> None:
         ) as suite,
     ):
         out.print(
-            "[bold]Headgate[/]: starting four services, each a process of its own, with embedded stores\n"
+            output.styled(
+                ("Headgate", "bold"),
+                ": starting four services, each a process of its own, with embedded stores\n",
+            )
         )
         addresses = suite.start()
         _introduce(out, suite, addresses)
@@ -46,9 +49,8 @@ def run(environ: Mapping[str, str] = os.environ) -> None:
         codes = suite.exit_codes
         check(not any(codes.values()), f"every process ends by itself when it is asked to, but: {codes}")
     seconds = time.monotonic() - began
-    out.print(
-        f"\n[bold green]Done[/] in {seconds:.1f} s. {len(codes)} processes were started, and all have ended."
-    )
+    ended = f" in {seconds:.1f} s. {len(codes)} processes were started, and all have ended."
+    out.print(output.styled("\n", ("Done", "bold green"), ended))
 
 
 def _own_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -59,7 +61,7 @@ def _own_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _introduce(out: Console, suite: Suite, addresses: Addresses) -> None:
     for name, child in suite.children.items():
         where = addresses.simulator if name == "simulator" else addresses.grpc[name]
-        out.print(f"  {name:<10} [dim]process[/] {child.pid:<8} {where}")
+        out.print(output.styled(f"  {name:<10} ", ("process", "dim"), f" {child.pid:<8} {where}"))
 
 
 def _steps(out: Console, suite: Suite, addresses: Addresses) -> None:
@@ -78,7 +80,7 @@ def _steps(out: Console, suite: Suite, addresses: Addresses) -> None:
         demonstration.repeat(out, out)
         _step(out, 3, "A guest whose key may ask twice in 30 seconds asks three times")
         refusal = demonstration.trip_limit(out, out)
-        out.print(f"[red]refused:[/] {refusal}", soft_wrap=True)
+        out.print(output.styled(("refused:", "red"), f" {refusal}"), soft_wrap=True)
         _step(out, 4, "The ledger: every answer is one row")
         out.print(usage_report.EntryReport(demonstration.ledger()).table())
     _step(out, 5, "What each service did")
@@ -86,7 +88,7 @@ def _steps(out: Console, suite: Suite, addresses: Addresses) -> None:
 
 
 def _step(out: Console, number: int, title: str) -> None:
-    out.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]")
+    out.print(output.styled("\n", (str(number), "bold cyan"), (f" {title}", "bold")))
 
 
 def _show_activity(out: Console, suite: Suite, addresses: Addresses) -> None:

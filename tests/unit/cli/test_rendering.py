@@ -204,8 +204,7 @@ def test_a_key_can_be_named_whole_or_by_its_id(key: str) -> None:
 
 
 def test_a_stream_is_printed_as_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
-    notes = io.StringIO()
-    view = StreamView(output.stdout(), Console(file=notes, width=200), started_at=0.0)
+    view = StreamView(output.stdout(), output.stderr(), started_at=0.0)
     events = [
         pb.CompletionEvent(started=pb.Started(served_model="m", provider="p")),
         pb.CompletionEvent(delta=pb.Delta(reasoning=message_pb2.Reasoning(text="hm"))),
@@ -221,8 +220,9 @@ def test_a_stream_is_printed_as_it_comes(capsys: pytest.CaptureFixture[str]) -> 
     for event in events:
         view.show(event)
     view.end_line()
-    assert capsys.readouterr().out == "hm\nHello \nHello\n"
-    assert notes.getvalue() == "a failed ([cut]); with b the answer begins anew:\n"
+    printed = capsys.readouterr()
+    assert printed.out == "hm\nHello \nHello\n"
+    assert printed.err == "a failed ([cut]); with b the answer begins anew:\n"
 
 
 def test_the_summary_says_what_the_answer_took() -> None:
