@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hostile_text import HOSTILE, MARKUP, obeyed_in
 from tests.support.suite import HEADGATE, RunningSuite, StartSuite, clean_environment
 
 # Each test starts an installation or two, on a machine that others use too.
@@ -136,6 +137,24 @@ def test_logs_are_printed_when_asked_for(tmp_path: Path) -> None:
                 seen.add(line.split()[0])
             if seen == CHILDREN - {"simulator"}:
                 break
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(60) == 0
+
+
+def test_what_logs_hold_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    command = [*HEADGATE, "up", "--free-ports", "--logs", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(
+        command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        lines = (line.decode() for line in process.stdout)
+        assert any("Ctrl-C ends it" in line for line in lines)
+        with (tmp_path / "logs" / "cache.log").open("a", encoding="utf-8", newline="") as log:
+            log.write(f"{HOSTILE}\n")
+        shown = next(line for line in lines if MARKUP in line)
+        assert shown.startswith("cache ")
+        assert not obeyed_in(shown)
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(60) == 0
