@@ -1,6 +1,7 @@
 """host:port texts: taken apart, put together, and judged for being on this machine only."""
 
 import ipaddress
+from urllib.parse import unquote
 
 
 def split_host_port(address: str) -> tuple[str, int]:
@@ -22,6 +23,26 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def caller_address(peer: str) -> str:
+    """Of what gRPC calls a server's peer (`ipv4:10.0.0.7:51234`), the part that stays the same from call to call.
+
+    Of IPv6 it is the network, `2001:db8::/64`, in which a machine may choose its addresses; a peer of another kind, such as a
+    local socket, is its kind.
+    """
+    scheme, _, rest = peer.partition(":")
+    if scheme not in {"ipv4", "ipv6"}:
+        return scheme
+    try:
+        address = ipaddress.ip_address(split_host_port(unquote(rest))[0])
+    except ValueError:
+        return scheme
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 def stays_here(target: str) -> bool:

@@ -2,18 +2,14 @@
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services._runtime.key_form import KEY_ID_LENGTH, RANDOM_LENGTH, checksum, fault_of
 from services.billing.accounts import ResolvedKey, StoredKey
 from services.billing.errors import InvalidKeyError, KeyRevokedError
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-KEY_ID_LENGTH = 16
-# 40 of 62 characters are 238 bits.
-SECRET_LENGTH = 40
-_TOKEN = re.compile(r"hg_([A-Za-z0-9]{1,64})_([A-Za-z0-9]{1,256})")
 _NO_HASH = bytes(32)
 
 
@@ -29,14 +25,15 @@ class Token:
 
 
 def new_token(choose: Callable[[str], str]) -> Token:
-    """`choose` draws one character of an alphabet, unpredictably."""
+    """`choose` draws one character of an alphabet, unpredictably: 40 of 62 are 238 bits."""
     key_id = "".join(choose(ALPHABET) for _ in range(KEY_ID_LENGTH))
-    return Token(key_id, "".join(choose(ALPHABET) for _ in range(SECRET_LENGTH)))
+    drawn = Token(key_id, "".join(choose(ALPHABET) for _ in range(RANDOM_LENGTH)))
+    return Token(key_id, drawn.secret + checksum(drawn.text()))
 
 
 def parse_token(text: str) -> Token | None:
-    match = _TOKEN.fullmatch(text)
-    return Token(*match.groups()) if match else None
+    """None: no key that was ever made."""
+    return Token(*text.split("_")[1:]) if fault_of(text) is None else None
 
 
 def hash_secret(pepper: bytes, secret: str) -> bytes:

@@ -29,6 +29,7 @@ from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.revocation import LOOK_EVERY_SECONDS, Revocations
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import open_spool
+from services.router.accounts.wrong_keys import WrongKeys
 from services.router.admission import Admission, AdmissionPolicy
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
@@ -128,7 +129,12 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
             Service(JOBS, partial(add_JobServiceServicer_to_server, JobServicer())),
         ],
         authenticate=KeyAuthentication(
-            accounts, time.monotonic, settings.key_fresh_seconds, settings.key_stale_seconds
+            accounts,
+            WrongKeys(metrics.wrong_key, telemetry.log, clock.monotonic),
+            clock.monotonic,
+            clock.epoch_ns,
+            fresh_seconds=settings.key_fresh_seconds,
+            stale_seconds=settings.key_stale_seconds,
         ),
         on_drain=[lambda: pipeline.end_within(settings.lame_duck_seconds + _SHARE * settings.drain_seconds)],
         on_stop=[

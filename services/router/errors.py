@@ -7,6 +7,8 @@ GatewayError
 ├── ProviderRejectedError       INVALID_ARGUMENT     PROVIDER_REJECTED
 ├── NoHealthyTargetError        UNAVAILABLE          NO_HEALTHY_TARGET
 ├── ProviderFailedError         UNAVAILABLE          PROVIDER_FAILED
+├── KeyRevokedError             UNAUTHENTICATED      KEY_REVOKED
+├── TooManyWrongKeysError       RESOURCE_EXHAUSTED   RATE_LIMITED
 ├── RequestInFlightError        ABORTED              REQUEST_IN_FLIGHT
 ├── IdempotencyMismatchError    INVALID_ARGUMENT     IDEMPOTENCY_MISMATCH
 ├── SlowClientError             ABORTED              SLOW_CLIENT
@@ -59,6 +61,21 @@ class ProviderFailedError(GatewayError):
     code = Code.UNAVAILABLE
     reason = "PROVIDER_FAILED"
     retryable = False
+
+
+class KeyRevokedError(GatewayError):
+    """The key was good, and its time is over."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "KEY_REVOKED"
+    retryable = False
+
+
+class TooManyWrongKeysError(GatewayError):
+    """The key is not known here, and wrong ones came from the same address or with its key id."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "RATE_LIMITED"
 
 
 class RequestInFlightError(GatewayError):

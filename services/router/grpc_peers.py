@@ -108,7 +108,8 @@ class GrpcAccounts:
 
     async def resolve(self, token: str) -> Principal:
         response = await self._resolve(account_service_pb2.ResolveKeyRequest(token=token))
-        return Principal(response.caller, response.has_hard_budget)
+        expire_ns = response.expire_time.ToNanoseconds() if response.HasField("expire_time") else None
+        return Principal(response.caller, response.has_hard_budget, expire_ns)
 
 
 def _exchanging(

@@ -12,6 +12,7 @@ from headgate.common.v1 import outcome_pb2
 from services._runtime.calling.breaker import State as BreakerState
 from services._runtime.calling.guard import Guard
 from services._runtime.telemetry.masking import Masking
+from services.router.accounts.wrong_keys import KINDS
 from services.router.answers.leg import Leg
 from services.router.run import Run
 from services.router.targets.health import State, TargetHealth
@@ -64,6 +65,15 @@ class RouterMetrics:
             "headgate_router_usage_refused", "captures that billing refused for good", registry=registry
         )
 
+        wrong_keys = Counter(
+            "headgate_router_wrong_keys",
+            "calls that were refused for their API key, by what is wrong with it",
+            ("kind",),
+            registry=registry,
+        )
+        # From the start, so that a rate is there when the first one comes.
+        self._wrong_keys = {kind: wrong_keys.labels(kind) for kind in KINDS}
+
         # A look-up of labels costs more than what is then counted, and there are few of them.
         self._requests, self._durations = cache(requests.labels), cache(durations.labels)
         self._tokens, self._first_token = cache(tokens.labels), cache(first_token.labels)
@@ -94,6 +104,9 @@ class RouterMetrics:
 
     def peer_lost(self, peer: str) -> None:
         self._lost(peer).inc()
+
+    def wrong_key(self, kind: str) -> None:
+        self._wrong_keys[kind].inc()
 
     def failed(self, run: Run, error: BaseException) -> None:
         self._log.error("unexpected failure", completion_id=run.completion_id, exc_info=error)

@@ -27,6 +27,8 @@ class Principal:
 
     caller: caller_pb2.Caller
     has_hard_budget: bool
+    expire_ns: int | None = None
+    """When the key ends by itself, in nanoseconds since 1970; None: never."""
 
 
 class RateLimit(Protocol):

@@ -8,7 +8,20 @@ from services._runtime.configuration.environment import Secret
 from services._runtime.errors import InvalidTokenError, MissingCredentialsError
 
 Authenticate = Callable[[Mapping[str, Any]], Awaitable[Any]]
-"""From an incoming call's metadata to its principal; raises a GatewayError to refuse it."""
+"""From an incoming call's metadata to its principal; raises a GatewayError to refuse it.
+
+Raises AddressNeededError of a caller that it can't judge by the metadata alone.
+"""
+AskFrom = Callable[[str], Awaitable[Any]]
+"""From the address of a call, as `address.caller_address` has it, to its principal; raises a GatewayError to refuse it."""
+
+
+class AddressNeededError(Exception):
+    """Who calls is judged by `ask`, which is told where from: gRPC says so later than the metadata."""
+
+    def __init__(self, ask: AskFrom) -> None:
+        super().__init__()
+        self.ask = ask
 
 
 def bearer_token(metadata: Mapping[str, Any]) -> str:

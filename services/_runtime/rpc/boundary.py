@@ -12,9 +12,10 @@ import grpc
 from opentelemetry.trace import Span, StatusCode
 
 from services._runtime import context as request_context
+from services._runtime.address import caller_address
 from services._runtime.context import REQUEST_ID_KEY, RequestContext
 from services._runtime.errors import Code, GatewayError, InternalError
-from services._runtime.rpc.authentication import Authenticate
+from services._runtime.rpc.authentication import AddressNeededError, AskFrom, Authenticate
 from services._runtime.status import to_wire
 from services._runtime.telemetry import semconv
 from services._runtime.telemetry.metrics import MethodMetrics
@@ -29,7 +30,7 @@ _SERVER_FAULTS = frozenset(
 class Call:
     """A call that was let in or refused: our context of it, and gRPC's once its request has arrived."""
 
-    __slots__ = ("context", "metadata", "refusal", "request", "span", "started")
+    __slots__ = ("ask", "context", "metadata", "refusal", "request", "span", "started")
 
     def __init__(self, request: RequestContext, metadata: Mapping[str, Any]) -> None:
         self.request = request
@@ -37,6 +38,7 @@ class Call:
         self.context: Any = None
         self.started = 0.0
         self.span: Span | None = None
+        self.ask: AskFrom | None = None
         self.refusal: Exception | None = None
 
 
@@ -74,7 +76,7 @@ class Boundary:
     async def let_in(self, method: Method, metadata: Mapping[str, Any]) -> bool:
         """Whether the caller is, by the metadata alone: nobody's request is read before.
 
-        What follows in the same task serves this call, or tells the caller why not.
+        What follows in the same task serves this call, or asks `let_in_from`.
         """
         call = self._admit(method, metadata)
         if not method.is_exchange:
@@ -86,12 +88,36 @@ class Boundary:
             call.request.principal = await self._authenticate(metadata)
         except asyncio.CancelledError:
             raise
+        except AddressNeededError as needed:
+            call.ask = needed.ask
+            return False
         except Exception as refusal:  # noqa: BLE001 - raised again where every failure becomes a status
-            call.refusal = refusal
-            if method.is_exchange:
-                self._begin_span(call)
+            self._keep_out(method, call, refusal)
             return False
         return True
+
+    async def let_in_from(self, method: Method, peer: str) -> bool:
+        """Whether the caller that was not let in by its metadata is, now that gRPC tells where it calls from.
+
+        What follows in the same task serves this call, or tells the caller why not.
+        """
+        call = _arriving.get()
+        if call.ask is None:
+            return False
+        ask, call.ask = call.ask, None
+        try:
+            call.request.principal = await ask(caller_address(peer))
+        except asyncio.CancelledError:
+            raise
+        except Exception as refusal:  # noqa: BLE001 - raised again where every failure becomes a status
+            self._keep_out(method, call, refusal)
+            return False
+        return True
+
+    def _keep_out(self, method: Method, call: Call, refusal: Exception) -> None:
+        call.refusal = refusal
+        if method.is_exchange:
+            self._begin_span(call)
 
     async def serve(self, method: Method, incoming: Any, context: Any, respond: Respond) -> Any:
         """What `respond` returns; its failure becomes the call's status.

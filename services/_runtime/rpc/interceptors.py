@@ -70,15 +70,22 @@ class GatewayInterceptor(grpc.aio.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata or ())
         if await self._boundary.let_in(method, metadata):
             return wrapped
-        return self._refusing(method)
+        return self._judging(method, wrapped)
 
-    def _refusing(self, method: Method) -> Any:
-        """Answers whatever kind of call, and reads nothing that the caller sends."""
+    def _judging(self, method: Method, wrapped: Any) -> Any:
+        """Answers whatever kind of call, and reads nothing that the caller sends until it is let in."""
 
-        async def refuse(_requests: Any, context: Any) -> None:
-            await self._boundary.serve(method, None, context, _nothing)
+        async def judge(requests: Any, context: Any) -> None:
+            if await self._boundary.let_in_from(method, context.peer()):
+                await _serve_as_stream(wrapped, requests, context)
+            else:
+                await self._boundary.serve(method, None, context, _nothing)
 
-        return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.stream_stream_rpc_method_handler(
+            judge,
+            request_deserializer=wrapped.request_deserializer,
+            response_serializer=wrapped.response_serializer,
+        )
 
     def _wrap(self, name: str, handler: Any, method: Method) -> Any:
         if method.is_exchange:
@@ -209,6 +216,17 @@ def _check_fields(raw: bytes, shape: Shape, small_bytes: int) -> None:
 
 def _caller_of(call: Call) -> str:
     return str(call.metadata.get("authorization", ""))
+
+
+async def _serve_as_stream(handler: Any, requests: Any, context: Any) -> None:
+    """Any kind of call, to gRPC one that streams both ways."""
+    incoming = requests if handler.request_streaming else await context.read()
+    if incoming is grpc.aio.EOF:
+        return
+    behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    response = await behaviour(incoming, context)
+    if response is not None:
+        await context.write(response)
 
 
 async def _as_it_comes(iterator: Any, _call: Call) -> Any:

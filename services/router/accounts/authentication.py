@@ -2,120 +2,179 @@
 
 import asyncio
 import hashlib
-import re
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from services._runtime import context
 from services._runtime.errors import GatewayError, InvalidTokenError, PeerUnavailableError
-from services._runtime.rpc.authentication import bearer_token
+from services._runtime.key_form import Fault, fault_of, key_id_of
+from services._runtime.rpc.authentication import AddressNeededError, bearer_token
+from services.router.accounts.throttle import RETRY_SECONDS, Throttle
+from services.router.accounts.verdicts import Known, Verdicts
+from services.router.accounts.wrong_keys import WrongKeys
+from services.router.errors import TooManyWrongKeysError
 from services.router.peers import UNREACHABLE, Accounts, Principal
 
-Entry = TypeVar("Entry")
-MAX_KEYS = 100_000
-MAX_REFUSED = 10_000
 UNKNOWN_AT_ONCE = 8
 """Keys that are not known to be good are asked for so many at a time: a flood of wrong ones leaves billing to the others."""
-_FORM = re.compile(r"hg_[A-Za-z0-9]{1,64}_[A-Za-z0-9]{1,256}")
+_FAULTS = {
+    Fault.MALFORMED: "no such API key: one has the form hg_<key_id>_<secret>",
+    Fault.CHECKSUM: "no such API key: its last characters do not fit the others, so it was not copied as it is",
+}
+_KINDS = {"KEY_REVOKED": "revoked", "RATE_LIMITED": "throttled"}
 
 
-@dataclass(slots=True)
-class _Known:
-    principal: Principal
-    fresh_until: float
-    usable_until: float
+@dataclass(frozen=True, slots=True)
+class _Stranger:
+    """A key that is not known to be good, and has the form of one."""
 
-
-@dataclass(slots=True)
-class _Refused:
-    error: GatewayError
-    until: float
+    token: str = field(repr=False)
+    digest: bytes
+    key_id: str
+    address: str
+    patience: int
 
 
 class KeyAuthentication:
     """The authentication hook of the router.
 
     A verdict, good or bad, is taken as fresh for `fresh_seconds`: a revoked key works that long. While billing can't be
-    reached a good verdict stays usable for `stale_seconds`. Bad ones live apart, and push no good one out; what has not the
-    form of a key is refused without asking. Keys are remembered by their SHA-256, never as text.
+    reached a good verdict stays usable for `stale_seconds`. What has not the form of a key is refused without asking, and so
+    are others once many wrong ones came, as `Throttle` has it; who has a known one meets none of this. Keys are remembered
+    by their SHA-256, never as text.
     """
 
     def __init__(
-        self, accounts: Accounts, now: Callable[[], float], fresh_seconds: float, stale_seconds: float
+        self,
+        accounts: Accounts,
+        wrong: WrongKeys,
+        now: Callable[[], float],
+        epoch_ns: Callable[[], int],
+        *,
+        fresh_seconds: float,
+        stale_seconds: float,
     ) -> None:
         self._accounts = accounts
+        self._wrong = wrong
         self._now = now
-        self._fresh_seconds = fresh_seconds
-        self._stale_seconds = stale_seconds
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._refused: OrderedDict[bytes, _Refused] = OrderedDict()
+        self._verdicts = Verdicts(now, epoch_ns, fresh_seconds, stale_seconds)
+        self._known = self._verdicts.good
+        self._throttle = Throttle()
         self._resolving: dict[bytes, asyncio.Task[Principal]] = {}
         self._door = asyncio.Semaphore(UNKNOWN_AT_ONCE)
 
     async def __call__(self, metadata: Mapping[str, Any]) -> Principal:
-        """:raises GatewayError: MISSING_CREDENTIALS, INVALID_KEY, KEY_REVOKED, PEER_UNAVAILABLE."""
+        """:raises GatewayError: MISSING_CREDENTIALS; of a known key KEY_REVOKED, INVALID_KEY, PEER_UNAVAILABLE.
+
+        :raises AddressNeededError: the key is not known; who asks with the address may also be told RATE_LIMITED.
+        """
         token = bearer_token(metadata)
-        if _FORM.fullmatch(token) is None:
-            raise InvalidTokenError("no such API key")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is None or self._now() >= known.fresh_until:
-            known = await self._refresh(digest, token, known)
+        if known is None:
+            raise AddressNeededError(lambda address: self._meet(token, digest, address))
+        if self._now() >= known.fresh_until:
+            known = await self._renew(token, digest, known)
         _note(known.principal)
         return known.principal
 
-    async def _refresh(self, digest: bytes, token: str, known: _Known | None) -> _Known:
-        refused = self._refused.get(digest)
-        if refused is not None and self._now() < refused.until:
-            raise refused.error.with_traceback(None)
+    async def _renew(self, token: str, digest: bytes, known: Known) -> Known:
         try:
-            principal = await self._resolve(digest, token, is_known=known is not None)
+            known.require_time(self._now())
+            return self._verdicts.admit(digest, await self._resolve(digest, lambda: self._ask(token)))
+        except GatewayError as error:
+            if error.code not in UNREACHABLE:
+                self._verdicts.refuse(digest, error)
+                self._wrong.tell(_kind(error), key_id=key_id_of(token))
+                raise
+            if self._now() < known.usable_until:
+                return known
+            raise _unavailable() from error
+
+    async def _meet(self, token: str, digest: bytes, address: str) -> Principal:
+        fault = fault_of(token)
+        if fault is not None:
+            self._wrong.tell(fault, address=address)
+            await self._wrong.slow_down()
+            raise InvalidTokenError(_FAULTS[fault])
+        patience = self._throttle.patience(digest, self._now())
+        stranger = _Stranger(token, digest, key_id_of(token), address, patience)
+        try:
+            known = await self._recognise(stranger)
         except GatewayError as error:
             if error.code in UNREACHABLE:
-                return self._stale(known, error)
-            self._known.pop(digest, None)
-            _keep(self._refused, digest, _Refused(error, self._now() + self._fresh_seconds), MAX_REFUSED)
+                raise _unavailable() from error
+            self._wrong.tell(_kind(error), key_id=stranger.key_id, address=address)
+            await self._wrong.slow_down()
             raise
-        now = self._now()
-        entry = _Known(principal, now + self._fresh_seconds, now + self._stale_seconds)
-        _keep(self._known, digest, entry, MAX_KEYS)
-        return entry
+        _note(known.principal)
+        return known.principal
 
-    async def _resolve(self, digest: bytes, token: str, *, is_known: bool) -> Principal:
+    async def _recognise(self, stranger: _Stranger) -> Known:
+        digest = stranger.digest
+        known = self._known.get(digest)
+        if known is not None and self._now() < known.fresh_until:
+            # Another call with it was quicker.
+            return known
+        self._verdicts.raise_if_refused(digest)
+        self._require_room(stranger)
+        try:
+            principal = await self._resolve(digest, lambda: self._ask_in_turn(stranger))
+            return self._verdicts.admit(digest, principal)
+        except TooManyWrongKeysError:
+            # No verdict: nobody was asked.
+            raise
+        except GatewayError as error:
+            if error.code not in UNREACHABLE:
+                self._verdicts.refuse(digest, error)
+            raise
+
+    async def _resolve(self, digest: bytes, ask: Callable[[], Awaitable[Principal]]) -> Principal:
         """One call to billing for all requests that present the same key at once."""
         task = self._resolving.get(digest)
         if task is None:
-            task = asyncio.ensure_future(self._ask(token) if is_known else self._ask_in_turn(token))
-            self._resolving[digest] = task
+            task = self._resolving[digest] = asyncio.ensure_future(ask())
             task.add_done_callback(lambda _: self._resolving.pop(digest, None))
         # A caller that goes away must not take the others' answer with it.
         return await asyncio.shield(task)
 
-    async def _ask_in_turn(self, token: str) -> Principal:
+    async def _ask_in_turn(self, stranger: _Stranger) -> Principal:
         async with self._door:
-            return await self._ask(token)
+            # Those before it may have turned out to be wrong.
+            self._require_room(stranger)
+            try:
+                return await self._ask(stranger.token)
+            except GatewayError as error:
+                if error.code not in UNREACHABLE:
+                    self._throttle.failed(stranger.address, stranger.key_id, self._now())
+                raise
 
     async def _ask(self, token: str) -> Principal:
         # Whoever asks first may have little time left; the others that wait for the answer have their own.
         context.detach()
         return await self._accounts.resolve(token)
 
-    def _stale(self, known: _Known | None, error: GatewayError) -> _Known:
-        if known is not None and self._now() < known.usable_until:
-            return known
-        raise PeerUnavailableError(
-            "billing, which knows the API keys, can't be reached", retry_after_seconds=1.0
-        ) from error
+    def _require_room(self, stranger: _Stranger) -> None:
+        now = self._now()
+        if self._throttle.has_room(stranger.address, stranger.key_id, stranger.patience, now):
+            return
+        self._throttle.put_off(stranger.digest, stranger.patience, now)
+        raise TooManyWrongKeysError(
+            "too many wrong API keys came from this address or with this key id; "
+            f"one that is right is let in when it comes again after {RETRY_SECONDS:g} s",
+            retry_after_seconds=RETRY_SECONDS,
+        )
 
 
-def _keep(kept: OrderedDict[bytes, Entry], digest: bytes, entry: Entry, most: int) -> None:
-    """The oldest go first."""
-    kept[digest] = entry
-    kept.move_to_end(digest)
-    if len(kept) > most:
-        kept.popitem(last=False)
+def _kind(error: GatewayError) -> str:
+    return _KINDS.get(error.reason, "unknown")
+
+
+def _unavailable() -> GatewayError:
+    return PeerUnavailableError(
+        "billing, which knows the API keys, can't be reached", retry_after_seconds=1.0
+    )
 
 
 def _note(principal: Principal) -> None:

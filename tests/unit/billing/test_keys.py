@@ -23,7 +23,7 @@ def stored(key: Key = KEY, secret: str = TOKEN.secret) -> StoredKey:
 
 def test_a_token_has_the_stated_form_and_reads_back() -> None:
     token = new_token(partial(secrets.choice))
-    assert re.fullmatch(r"hg_[A-Za-z0-9]{16}_[A-Za-z0-9]{40}", token.text())
+    assert re.fullmatch(r"hg_[A-Za-z0-9]{16}_[A-Za-z0-9]{46}", token.text())
     assert parse_token(token.text()) == token
 
 
@@ -37,6 +37,15 @@ def test_every_character_is_drawn() -> None:
 )
 def test_what_is_no_token_is_not_read(text: str) -> None:
     assert parse_token(text) is None
+
+
+def test_a_token_of_earlier_releases_is_read_as_it_is() -> None:
+    assert parse_token(f"hg_{'a' * 16}_{'b' * 40}") == TOKEN
+
+
+def test_a_token_whose_last_characters_do_not_fit_is_not_read() -> None:
+    text = new_token(partial(secrets.choice)).text()
+    assert parse_token(text[:-7] + ("a" if text[-7] != "a" else "b") + text[-6:]) is None
 
 
 def test_a_token_does_not_show_its_secret() -> None:
