@@ -1,5 +1,6 @@
 """The commands of `python -m bench`."""
 
+import asyncio
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from bench import (
     instructions,
     profiling,
     scaling,
+    wrong_keys,
 )
 from bench import report as reports
 from bench.comparison import compare
@@ -255,6 +257,21 @@ def hostile_requests() -> None:
         attacks = hostile.attack_each(lab.members["headgate"].running, tell)
         report.notes, report.problems = hostile.notes(attacks), hostile.problems(attacks)
         show(report, "hostile requests")
+        finish(report, lab)
+
+
+@app.command("wrong-keys", help=wrong_keys.__doc__)
+def flood_of_wrong_keys() -> None:
+    with opened(lambda signals: [headgate(signals, Shape(organizations=2))]) as lab:
+        report = reports.new_report("wrong-keys")
+        floods = wrong_keys.flood_each(lab.members["headgate"].running, tell)
+        report.notes, report.problems = wrong_keys.notes(floods), wrong_keys.problems(floods)
+        count, seconds = asyncio.run(wrong_keys.endure(wrong_keys.WHILE_DOWN))
+        report.notes |= {
+            "wrong keys that a known one outlived while billing was down": count,
+            "in seconds": seconds,
+        }
+        show(report, "wrong keys")
         finish(report, lab)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services._runtime import context
-from services._runtime.errors import GatewayError, InvalidTokenError, PeerUnavailableError
+from services._runtime.errors import GatewayError, InvalidTokenError, PeerUnavailableError, QuotaViolation
 from services._runtime.key_form import Fault, fault_of, key_id_of
 from services._runtime.rpc.authentication import AddressNeededError, bearer_token
-from services.router.accounts.throttle import RETRY_SECONDS, Throttle
+from services.router.accounts.throttle import HALF_LIFE_SECONDS, MOST_FAILURES, RETRY_SECONDS, Throttle
 from services.router.accounts.verdicts import Known, Verdicts
 from services.router.accounts.wrong_keys import WrongKeys
 from services.router.errors import TooManyWrongKeysError
@@ -22,6 +22,9 @@ _FAULTS = {
     Fault.MALFORMED: "no such API key: one has the form hg_<key_id>_<secret>",
     Fault.CHECKSUM: "no such API key: its last characters do not fit the others, so it was not copied as it is",
 }
+_WRONG_KEYS = QuotaViolation(
+    "wrong-keys", f"{MOST_FAILURES:g}, of which half are forgotten in {HALF_LIFE_SECONDS:g} s"
+)
 _KINDS = {"KEY_REVOKED": "revoked", "RATE_LIMITED": "throttled"}
 
 
@@ -164,6 +167,7 @@ class KeyAuthentication:
             "too many wrong API keys came from this address or with this key id; "
             f"one that is right is let in when it comes again after {RETRY_SECONDS:g} s",
             retry_after_seconds=RETRY_SECONDS,
+            quota_violations=[_WRONG_KEYS],
         )
 
 

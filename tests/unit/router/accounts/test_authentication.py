@@ -384,3 +384,15 @@ async def test_a_key_that_was_refused_is_asked_for_again_after_a_while(desk: Des
     desk.accounts.error = None
     desk.now += FRESH
     assert await desk.ask() == principal()
+
+
+async def test_a_known_key_outlives_a_flood_of_wrong_ones_while_billing_is_down(desk: Desk) -> None:
+    """`python -m bench wrong-keys` does the same with ten times as many."""
+    await desk.ask()
+    desk.now += FRESH
+    desk.accounts.error = PeerUnavailableError("down")
+    for number in range(20_000):
+        with pytest.raises(PeerUnavailableError):
+            await desk.ask(api_key(f"wrong{number}x"))
+    assert await desk.ask() == principal()
+    assert desk.counted.total() == 0

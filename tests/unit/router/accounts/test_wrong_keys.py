@@ -6,15 +6,18 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from services.router.accounts.wrong_keys import (
     ANSWERS_PER_SECOND,
     AT_ONCE,
+    KINDS,
     MOST_WAITING,
     Pace,
     Sample,
     WrongKeys,
 )
+from services.router.metrics import RouterMetrics
 
 
 class Lines:
@@ -85,3 +88,13 @@ def test_each_is_counted_and_a_line_tells_how_many_there_were() -> None:
     assert lines.told[0] == {
         "event": "wrong API keys", "kind": "unknown", "count": 1, "key_id": "k", "address": "10.0.0.7",
     }  # fmt: skip
+
+
+def test_each_kind_is_a_time_series_from_the_start() -> None:
+    registry = CollectorRegistry()
+    metrics = RouterMetrics(registry, None, frozenset())
+    metrics.wrong_key("checksum")
+    found = {
+        kind: registry.get_sample_value("headgate_router_wrong_keys_total", {"kind": kind}) for kind in KINDS
+    }
+    assert found == {"malformed": 0, "checksum": 1, "unknown": 0, "revoked": 0, "throttled": 0}

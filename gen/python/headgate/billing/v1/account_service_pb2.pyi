@@ -70,7 +70,7 @@ class Key(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
-    """The public part: `hg_<key_id>_<secret>`."""
+    """The public part of `hg_<key_id>_<secret>`: 16 letters and digits."""
     organization_id: _builtins.str
     """Whose key it is."""
     user_id: _builtins.str
@@ -297,7 +297,10 @@ class CreateKeyResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """`hg_<key_id>_<secret>`: shown this once."""
+    """`hg_<key_id>_<secret>`: shown this once. The secret is 46 letters and digits. Its last 6 are the CRC32 of all that stands
+    before them, in base 62 (0-9, A-Z, a-z) with leading zeros, so that a key that was mistyped is known without asking. Keys of
+    earlier releases have secrets of 40, and stay valid.
+    """
     @_builtins.property
     def key(self) -> Global___Key:
         """The key."""
@@ -478,7 +481,7 @@ class ResolveKeyRequest(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The whole token, `hg_<key_id>_<secret>`."""
+    """The whole token, `hg_<key_id>_<secret>`; what has another form, or a wrong checksum, is INVALID_KEY."""
     def __init__(
         self,
         *,

@@ -35,13 +35,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MISSING_CREDENTIALS: _ErrorReason.ValueType  # 5
     """UNAUTHENTICATED: the authorization metadata is missing or malformed."""
     ERROR_REASON_INVALID_KEY: _ErrorReason.ValueType  # 6
-    """UNAUTHENTICATED: no such key, or its secret is wrong."""
+    """UNAUTHENTICATED: no such key, or its secret is wrong; of what has not the form of a key the message says so."""
     ERROR_REASON_KEY_REVOKED: _ErrorReason.ValueType  # 7
     """UNAUTHENTICATED: the key was revoked or has expired."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 8
     """PERMISSION_DENIED: the caller is known and not allowed."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED: a rate limit refused; QuotaFailure names it and RetryInfo says when to retry."""
+    """RESOURCE_EXHAUSTED: a rate limit refused; QuotaFailure names it and RetryInfo says when to retry. Its subject is
+    `wrong-keys` when the router does not know the API key yet, and too many wrong ones came from its address or with its id.
+    """
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 10
     """RESOURCE_EXHAUSTED: a hard budget refused; QuotaFailure names it."""
     ERROR_REASON_NO_HEALTHY_TARGET: _ErrorReason.ValueType  # 11
@@ -107,13 +109,15 @@ ERROR_REASON_UNSUPPORTED_BY_TARGET: ErrorReason.ValueType  # 4
 ERROR_REASON_MISSING_CREDENTIALS: ErrorReason.ValueType  # 5
 """UNAUTHENTICATED: the authorization metadata is missing or malformed."""
 ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 6
-"""UNAUTHENTICATED: no such key, or its secret is wrong."""
+"""UNAUTHENTICATED: no such key, or its secret is wrong; of what has not the form of a key the message says so."""
 ERROR_REASON_KEY_REVOKED: ErrorReason.ValueType  # 7
 """UNAUTHENTICATED: the key was revoked or has expired."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 8
 """PERMISSION_DENIED: the caller is known and not allowed."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED: a rate limit refused; QuotaFailure names it and RetryInfo says when to retry."""
+"""RESOURCE_EXHAUSTED: a rate limit refused; QuotaFailure names it and RetryInfo says when to retry. Its subject is
+`wrong-keys` when the router does not know the API key yet, and too many wrong ones came from its address or with its id.
+"""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 10
 """RESOURCE_EXHAUSTED: a hard budget refused; QuotaFailure names it."""
 ERROR_REASON_NO_HEALTHY_TARGET: ErrorReason.ValueType  # 11

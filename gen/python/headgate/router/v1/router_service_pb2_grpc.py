@@ -37,7 +37,8 @@ class RouterServiceStub:
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
-    `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
+    `KEY_REVOKED`), RESOURCE_EXHAUSTED (`RATE_LIMITED`, after many wrong keys), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and
+    INTERNAL.
     """
 
     def __init__(self, channel):
@@ -118,7 +119,8 @@ class RouterServiceServicer:
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
-    `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
+    `KEY_REVOKED`), RESOURCE_EXHAUSTED (`RATE_LIMITED`, after many wrong keys), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and
+    INTERNAL.
     """
 
     def Complete(self, request, context):
@@ -301,7 +303,8 @@ class RouterService:
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
-    `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
+    `KEY_REVOKED`), RESOURCE_EXHAUSTED (`RATE_LIMITED`, after many wrong keys), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and
+    INTERNAL.
     """
 
     @staticmethod

@@ -38,7 +38,8 @@ class RouterServiceStub:
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
-    `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
+    `KEY_REVOKED`), RESOURCE_EXHAUSTED (`RATE_LIMITED`, after many wrong keys), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and
+    INTERNAL.
     """
 
     @_typing.overload
@@ -102,7 +103,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
-    `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
+    `KEY_REVOKED`), RESOURCE_EXHAUSTED (`RATE_LIMITED`, after many wrong keys), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and
+    INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -162,7 +164,8 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
     Any RPC can also return INVALID_ARGUMENT (`INVALID_FIELD`), UNAUTHENTICATED (`MISSING_CREDENTIALS`, `INVALID_KEY`,
-    `KEY_REVOKED`), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and INTERNAL.
+    `KEY_REVOKED`), RESOURCE_EXHAUSTED (`RATE_LIMITED`, after many wrong keys), UNAVAILABLE (`PEER_UNAVAILABLE`, `OVERLOADED`) and
+    INTERNAL.
     """
 
     @_abc_1.abstractmethod
