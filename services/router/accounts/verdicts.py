@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
@@ -66,13 +67,14 @@ class Verdicts:
 
     def refuse(self, digest: bytes, error: GatewayError) -> None:
         self.good.pop(digest, None)
-        _keep(self._bad, digest, _Refused(error, self._now() + self._fresh_seconds), MAX_REFUSED)
+        # The error itself leads to the frames that it came through, which know the key as text.
+        _keep(self._bad, digest, _Refused(copy(error), self._now() + self._fresh_seconds), MAX_REFUSED)
 
     def raise_if_refused(self, digest: bytes) -> None:
         """:raises GatewayError: what billing said, when it said no a short while ago."""
         refused = self._bad.get(digest)
         if refused is not None and self._now() < refused.until:
-            raise refused.error.with_traceback(None)
+            raise copy(refused.error)
 
 
 def _keep(kept: OrderedDict[bytes, Entry], digest: bytes, entry: Entry, most: int) -> None:

@@ -1,5 +1,7 @@
 """A caller whom the metadata does not make known is judged with its address, and served as any other."""
 
+import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -8,6 +10,7 @@ import pytest
 
 from services._runtime.errors import InvalidTokenError
 from services._runtime.rpc.authentication import AddressNeededError
+from services._runtime.rpc.boundary import Call
 from tests.service._runtime.conftest import Served, until
 from tests.service._runtime.echo import CODECS, NAME, request
 from tests.support.http2 import HEADERS, RawConnection
@@ -90,3 +93,18 @@ async def test_a_caller_that_sends_no_request_after_all_is_not_waited_for(
     call = guarded.channel.stream_stream(f"/{NAME}/Echo", **CODECS)(iter([]), metadata=TOKEN)
     assert [each async for each in call] == []
     await until(lambda: guarded.servicer.calls == 0 and desk.addresses == ["127.0.0.1"])
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    ("sent", "token"),
+    [(request("fine"), "wrong"), (request(""), "right"), (request(mode="limited"), "right")],
+)
+async def test_what_a_refused_call_held_is_free_without_the_collector(
+    guarded: Served, sent: Any, token: str
+) -> None:
+    for _ in range(20):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await guarded.unary()(sent, metadata=(("authorization", f"Bearer {token}"),))
+    await asyncio.sleep(0)
+    assert sum(isinstance(each, Call) for each in gc.get_objects()) < 10

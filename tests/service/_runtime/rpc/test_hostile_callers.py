@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -70,14 +70,6 @@ async def test_a_request_of_many_fields_waits_for_no_other_callers(echo: Served)
         assert (await ask("b")).text == "x" * FEW_FIELDS
         assert not waiting.done()
     assert (await waiting).text == "x" * FEW_FIELDS
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -396,3 +396,15 @@ async def test_a_known_key_outlives_a_flood_of_wrong_ones_while_billing_is_down(
             await desk.ask(api_key(f"wrong{number}x"))
     assert await desk.ask() == principal()
     assert desk.counted.total() == 0
+
+
+async def test_a_refusal_that_is_remembered_leads_to_no_key(desk: Desk) -> None:
+    """Nor one that nobody waited for in the end: whoever would have cleared it has gone."""
+    token = api_key("wrong")
+    for _ in range(2):
+        with pytest.raises(UnknownError) as refusal:
+            await desk.ask(token)
+        (kept,) = desk.authentication._verdicts._bad.values()
+        assert kept.error is not refusal.value
+        assert (kept.error.__traceback__, kept.error.__cause__, kept.error.__context__) == (None, None, None)
+        assert kept.error.message == "no such API key"
