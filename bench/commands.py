@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import (
     against,
     comparison,
+    endurance,
     footprint,
     frozen,
     growth,
@@ -266,11 +267,7 @@ def flood_of_wrong_keys() -> None:
         report = reports.new_report("wrong-keys")
         floods = wrong_keys.flood_each(lab.members["headgate"].running, tell)
         report.notes, report.problems = wrong_keys.notes(floods), wrong_keys.problems(floods)
-        count, seconds = asyncio.run(wrong_keys.endure(wrong_keys.WHILE_DOWN))
-        report.notes |= {
-            "wrong keys that a known one outlived while billing was down": count,
-            "in seconds": seconds,
-        }
+        report.notes |= asyncio.run(endurance.endure())
         show(report, "wrong keys")
         finish(report, lab)
 
