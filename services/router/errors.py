@@ -12,7 +12,6 @@ GatewayError
 ├── RequestInFlightError        ABORTED              REQUEST_IN_FLIGHT
 ├── IdempotencyMismatchError    INVALID_ARGUMENT     IDEMPOTENCY_MISMATCH
 ├── SlowClientError             ABORTED              SLOW_CLIENT
-├── KeyEndedError               UNAUTHENTICATED      KEY_REVOKED
 ├── CallerCancelledError        CANCELLED            CANCELLED
 └── NotImplementedYetError      UNIMPLEMENTED        NOT_IMPLEMENTED
 """
@@ -97,14 +96,6 @@ class SlowClientError(GatewayError):
 
     code = Code.ABORTED
     reason = "SLOW_CLIENT"
-    retryable = False
-
-
-class KeyEndedError(GatewayError):
-    """The caller's key was revoked, or expired, while its request ran."""
-
-    code = Code.UNAUTHENTICATED
-    reason = "KEY_REVOKED"
     retryable = False
 
 

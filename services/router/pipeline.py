@@ -22,7 +22,7 @@ from services.router.accounts.settlement import Settlements
 from services.router.admission import Admission
 from services.router.answers.cache_policy import coalesce, is_worth_keeping, may_keep
 from services.router.answers.leg import describe, total_usage
-from services.router.errors import CallerCancelledError, KeyEndedError
+from services.router.errors import CallerCancelledError, KeyRevokedError
 from services.router.failover import Clock, Failover
 from services.router.holding import AnswerBytes
 from services.router.idempotency import InFlight
@@ -115,7 +115,9 @@ class Pipeline:
         """The key has ended: so does what runs for it."""
         for run in self._runs:
             if run.principal.caller.key_id == key_id:
-                error = KeyEndedError("the API key was revoked, or has expired; what was produced is billed")
+                error = KeyRevokedError(
+                    "the API key was revoked, or has expired; what was produced is billed"
+                )
                 run.stop(outcome_pb2.OUTCOME_ABORTED, because=error, linger_seconds=self._linger_seconds)
 
     def end_within(self, seconds: float) -> None:

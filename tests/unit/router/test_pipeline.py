@@ -23,7 +23,7 @@ from services.router.accounts.refused import RefusedFiles
 from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import Spool, open_spool
 from services.router.admission import Admission, AdmissionPolicy
-from services.router.errors import KeyEndedError
+from services.router.errors import KeyRevokedError
 from services.router.failover import Clock, Failover
 from services.router.holding import AnswerBytes
 from services.router.peers import Principal
@@ -202,7 +202,7 @@ async def test_when_a_key_ends_so_does_what_runs_for_it() -> None:
         assert stage.pipeline.running_keys(since=0.5) == set()
         assert stage.pipeline.running_keys(since=1.5) == {"k1", "another"}
         stage.pipeline.end_key("k1")
-        with pytest.raises(KeyEndedError):
+        with pytest.raises(KeyRevokedError):
             await stage.read(run)
         assert stage.bank.ledger["c1.1"].usage.output_tokens == 1
         stage.pipeline.stop(other, outcome_pb2.OUTCOME_CANCELLED)

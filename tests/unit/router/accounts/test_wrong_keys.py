@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from services._runtime.telemetry.masking import Masking
 from services.router.accounts.wrong_keys import (
     ANSWERS_PER_SECOND,
     AT_ONCE,
@@ -92,7 +93,7 @@ def test_each_is_counted_and_a_line_tells_how_many_there_were() -> None:
 
 def test_each_kind_is_a_time_series_from_the_start() -> None:
     registry = CollectorRegistry()
-    metrics = RouterMetrics(registry, None, frozenset())
+    metrics = RouterMetrics(registry, None, frozenset(), Masking(()))
     metrics.wrong_key("checksum")
     found = {
         kind: registry.get_sample_value("headgate_router_wrong_keys_total", {"kind": kind}) for kind in KINDS
