@@ -99,7 +99,7 @@ class Failover:
     async def _ask(self, run: Run, leg: Leg) -> None:
         target = leg.target
         most = self._output_bound(run, target.max_output_tokens)
-        bounds = self._bounds(run, leg, most)
+        bounds = self._bounds(run, leg, most) if run.streamed else None
         chunks = target.provider.complete(
             target.model,
             run.request,
@@ -115,7 +115,7 @@ class Failover:
                     leg.take(chunk, now_ns)
                     if chunk.events:
                         await run.emit(chunk.events if leg.opened else [_opening(run, leg), *chunk.events])
-                    if run.streamed and bounds.are_passed(leg, now_ns):
+                    if bounds is not None and bounds.are_passed(leg, now_ns):
                         await run.emit(leg.cut(bounds.choices))
                         break
             if span is not None:

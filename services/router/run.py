@@ -17,6 +17,7 @@ from services.router.targets.routing import Plan
 
 QUEUED_EVENTS = 256
 QUEUED_BYTES = 16 * 1024
+UNCOUNTED_BYTES = 4 * 1024
 KEPT_BYTES = 1024 * 1024
 _KEPT = ("delta", "choice_finished")
 
@@ -80,7 +81,7 @@ class Run:
             await self._hear()
         events, self._pending = merged(self._pending), []
         self._pending_bytes = 0
-        self.share.hold(self._kept_bytes)
+        self._count()
         _resolve(self._room)
         if not events and self.error is not None:
             raise self.error
@@ -105,7 +106,7 @@ class Run:
         self._is_read = False
         self._pending.clear()
         self._pending_bytes = 0
-        self.share.hold(self._kept_bytes)
+        self._count()
         _resolve(self._room)
 
     def _hear(self) -> "asyncio.Future[None]":
@@ -173,17 +174,28 @@ class Run:
         if not self._is_read:
             return
         self._pending += events
-        self._pending_bytes += sum(event.ByteSize() for event in events)
-        self.share.hold(self._pending_bytes + self._kept_bytes)
+        for event in events:
+            self._pending_bytes += event.ByteSize()
+        self._count()
         if self.streamed:
             _resolve(self._news)
             if self._is_far_behind():
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
 
+    def _count(self) -> None:
+        """Most answers are short and read at once, and pay nothing for the count."""
+        size = self._pending_bytes + self._kept_bytes
+        if size > UNCOUNTED_BYTES:
+            self.share.hold(size)
+        elif self.share.size:
+            self.share.hold(0)
+
     def _is_far_behind(self) -> bool:
         return (
-            len(self._pending) >= QUEUED_EVENTS or self._pending_bytes >= QUEUED_BYTES or self.share.is_tight
+            len(self._pending) >= QUEUED_EVENTS
+            or self._pending_bytes >= QUEUED_BYTES
+            or (self.share.size > 0 and self.share.is_tight)
         )
 
     def end(self, finished: completion_pb2.CompletionEvent | None) -> None:
@@ -205,7 +217,7 @@ class Run:
         """The answer begins anew: of what came before, nothing is kept for the cache."""
         self.kept.clear()
         self._kept_bytes = 0
-        self.share.hold(self._pending_bytes)
+        self._count()
 
     def keep_nothing(self) -> None:
         """The answer is too large for the cache, or is kept there by now."""

@@ -10,7 +10,7 @@ from headgate.router.v1 import completion_pb2
 from services._runtime.telemetry.masking import Masking
 from services.router.providers.deltas import Deltas
 from services.router.providers.failures import NO_ERROR, check_reported, from_event, interrupted, malformed
-from services.router.providers.json_text import UNREADABLE, Count, decoded
+from services.router.providers.json_text import LOOKED_AT_BYTES, UNREADABLE, Count, check_items
 from services.router.targets.provider import Chunk, ProviderError
 
 FINISH_REASONS = {
@@ -103,7 +103,9 @@ class AnthropicReader:
         self._counts.told = False
         try:
             for event in events:
-                self._take(decoded(_EVENTS, event), deltas)
+                if len(event) > LOOKED_AT_BYTES:
+                    check_items(event)
+                self._take(_EVENTS.decode(event), deltas)
         except UNREADABLE as error:
             self.failure = malformed("an event that is not the protocol's", error)
         except ProviderError as error:
@@ -118,7 +120,8 @@ class AnthropicReader:
 
     def read_body(self, body: bytes) -> Chunk:
         try:
-            message = decoded(_BODIES, body)
+            check_items(body)
+            message = _BODIES.decode(body)
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         check_reported(message.error)

@@ -37,7 +37,6 @@ class Deltas:
     def add(self, kind: Kind, choice: int, text: str, logprobs: Logprobs = ()) -> None:
         """A piece of text, of a refusal or of reasoning."""
         self.pieces += 1
-        self.characters += len(text)
         if kind != self._kind or choice != self._choice:
             self.flush()
             self._kind = kind
@@ -72,6 +71,7 @@ class Deltas:
         if self._texts:
             event = _Event()
             delta, text = event.delta, "".join(self._texts)
+            self.characters += len(text)
             if self._kind == "text":
                 delta.text = text
             elif self._kind == "refusal":

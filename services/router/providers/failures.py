@@ -83,7 +83,7 @@ def from_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Provid
 
 def check_reported(error: msgspec.Raw) -> None:
     """:raises ProviderError: the answer, which began well, has an error in it"""
-    if error is not NO_ERROR and bytes(error) != b"null":
+    if bytes(error) not in (b"", b"null"):
         raise from_event(_decoded(bytes(error)))
 
 

@@ -1,28 +1,29 @@
 """JSON from elsewhere: what can be wrong with it, and how it goes into a request body unparsed but checked."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from services.router.targets.provider import FailureKind, ProviderError
 
-T = TypeVar("T")
 # Everything that decoding text from elsewhere can raise; nesting without end is the last of them.
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 # More tokens than any model takes or gives: who reports them would use up limits and budgets with one answer.
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**8)]
-_LOOKED_AT_BYTES = 64 * 1024
+LOOKED_AT_BYTES = 64 * 1024
 _MOST_ITEMS = 400_000
 """Objects and lists of one text: an answer of 16,000 tokens with 20 alternatives for each has as many."""
 NO_OBJECT = "it is not a JSON object"
 
 
-def decoded(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
-    """:raises DecodeError: it is not what it should be, or of so many pieces that reading it would take all memory"""
-    if len(text) > _LOOKED_AT_BYTES and text.count(b"{") + text.count(b"[") > _MOST_ITEMS:
+def check_items(text: bytes) -> None:
+    """Of a text of LOOKED_AT_BYTES and more; shorter ones can't be harmful.
+
+    :raises DecodeError: it has so many pieces that reading it would take all memory
+    """
+    if text.count(b"{") + text.count(b"[") > _MOST_ITEMS:
         raise msgspec.DecodeError(f"more than {_MOST_ITEMS} objects and lists")
-    return decoder.decode(text)
 
 
 def is_object(text: str) -> bool:

@@ -11,7 +11,7 @@ from headgate.router.v1 import completion_pb2
 from services._runtime.telemetry.masking import Masking
 from services.router.providers.deltas import Deltas
 from services.router.providers.failures import NO_ERROR, check_reported, interrupted, malformed
-from services.router.providers.json_text import UNREADABLE, Count, decoded
+from services.router.providers.json_text import LOOKED_AT_BYTES, UNREADABLE, Count, check_items
 from services.router.targets.provider import Chunk, ProviderError
 
 _DONE = b"[DONE]"
@@ -143,7 +143,9 @@ class OpenAiReader:
                 if event == _DONE:
                     self._end()
                     break
-                answer = decoded(_ANSWERS, event)
+                if len(event) > LOOKED_AT_BYTES:
+                    check_items(event)
+                answer = _ANSWERS.decode(event)
                 self._take(answer, deltas)
                 usage = answer.usage or usage
         except UNREADABLE as error:
@@ -159,7 +161,8 @@ class OpenAiReader:
 
     def read_body(self, body: bytes) -> Chunk:
         try:
-            answer = decoded(_ANSWERS, body)
+            check_items(body)
+            answer = _ANSWERS.decode(body)
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         deltas = Deltas(self._masking)
@@ -175,9 +178,11 @@ class OpenAiReader:
         self.whole = True
 
     def _take(self, answer: Answer, deltas: Deltas) -> None:
-        check_reported(answer.error)
+        if answer.error is not NO_ERROR:
+            check_reported(answer.error)
         for choice in answer.choices or ():
-            self._place(choice)
+            if choice.index:
+                self._place(choice)
             said = choice.delta or choice.message
             if said is not None:
                 self._take_message(choice, said, deltas)
