@@ -81,8 +81,9 @@ async def serve(
     """One serving process, from composition to the last flush."""
     stop = stop or stop_on_signals((signal.SIGTERM, signal.SIGINT))
     settings: ProcessSettings = plan.settings
-    telemetry = start_telemetry(plan.service, settings)
+    # Before there is a thread: each would have a part of the memory of its own, of which the top is never given back.
     reuse_large_blocks()
+    telemetry = start_telemetry(plan.service, settings)
     async with AsyncExitStack() as ending:
         ending.callback(telemetry.tracing.shutdown)
         application = await plan.compose(plan.settings, plan.shared, telemetry)
