@@ -76,6 +76,13 @@ class Answer:
         return len(self.reasoning) + len(self.text) + sum(1 + len(call.arguments) for call in self.calls)
 
 
+def counted(segments: Iterable[Segment], behaviour: Behaviour) -> int:
+    """The prompt's tokens."""
+    if behaviour.count_input is not None:
+        return behaviour.count_input
+    return sum(segment.tokens for segment in segments)
+
+
 def segments_seed(segments: Iterable[Segment], *others: str | int | None) -> int:
     return seed_of(*(segment.text for segment in segments), *others)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from simulator.answer import Answer, Finish, compose
+from simulator.answer import Answer, Finish, compose, counted
 from simulator.anthropic_blocks import Block, blocks_of
 from simulator.anthropic_prompt import segments_of, task_of
 from simulator.anthropic_schema import CountRequest, MessageRequest, ThinkingAdaptive, ThinkingEnabled
@@ -33,7 +33,8 @@ def reply_to_message(asked: MessageRequest, context: Context) -> Reply:
     segments = segments_of(asked)
     answer = compose(task_of(asked, segments), context.behaviour)
     read, written = context.prompt_cache.visit(context.model, segments)
-    total = sum(segment.tokens for segment in segments)
+    total = counted(segments, context.behaviour)
+    written = min(written, total)
     read = min(total - written, max(read, context.behaviour.cached_tokens))
     message = MessageAnswer(asked, context, answer, (total, read, written))
     return Reply(
@@ -86,7 +87,8 @@ class MessageAnswer:
         delta = {"type": "message_delta", "delta": self._stopped(), "usage": self._usage(self._answer.tokens)}
         if self._context.behaviour.no_usage:
             del delta["usage"]
-        yield event(delta), 0
+        for _ in range(2 if self._context.behaviour.usage_twice else 1):
+            yield event(delta), 0
         yield event({"type": "message_stop"}), 0
 
     def _message(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class MessageAnswer:
             "cache_creation_input_tokens": self._written,
             "cache_read_input_tokens": self._read,
             "output_tokens": output_tokens,
-            "service_tier": "standard",
+            "service_tier": self._context.behaviour.tier or "standard",
         }
 
 

@@ -10,6 +10,7 @@ from simulator.anthropic_schema import (
     Base64Source,
     Block,
     CountRequest,
+    DocumentBlock,
     ImageBlock,
     MessageRequest,
     NoChoice,
@@ -24,7 +25,7 @@ from simulator.anthropic_schema import (
 )
 from simulator.anthropic_schema import Tool as ToolParam
 from simulator.behaviour import split_model
-from simulator.text import IMAGE_TOKENS
+from simulator.text import DOCUMENT_TOKENS, IMAGE_TOKENS
 
 _REASONING_TOKENS = {None: 16, "low": 8, "medium": 16, "high": 32, "xhigh": 48, "max": 64}
 
@@ -111,6 +112,9 @@ def _block(block: Block) -> Iterator[Segment]:
             yield Segment.of(block.text, marked=block.cache_control is not None)
         case ImageBlock():
             yield _image(block)
+        case DocumentBlock():
+            text = block.source.data or block.source.url
+            yield Segment(text, DOCUMENT_TOKENS, block.cache_control is not None)
         case ToolUseBlock():
             yield Segment.of(block.name)
             arguments = msgspec.json.encode(block.input).decode()

@@ -33,6 +33,18 @@ class ImageBlock(Struct, tag="image", tag_field="type"):
     cache_control: CacheControl | None = None
 
 
+class DocumentSource(Struct):
+    type: Literal["base64", "url", "text"]
+    media_type: Literal["application/pdf", "text/plain"] | None = None
+    data: str = ""
+    url: str = ""
+
+
+class DocumentBlock(Struct, tag="document", tag_field="type"):
+    source: DocumentSource
+    cache_control: CacheControl | None = None
+
+
 class ToolUseBlock(Struct, tag="tool_use", tag_field="type"):
     id: str
     name: str
@@ -56,7 +68,15 @@ class RedactedThinkingBlock(Struct, tag="redacted_thinking", tag_field="type"):
     data: str
 
 
-Block = TextBlock | ImageBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedThinkingBlock
+Block = (
+    TextBlock
+    | ImageBlock
+    | DocumentBlock
+    | ToolUseBlock
+    | ToolResultBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+)
 
 
 class Message(Struct):

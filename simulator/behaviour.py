@@ -54,6 +54,12 @@ class Behaviour:
     """Never answer."""
     garbage: bool = False
     """Answer 200 with something that is not JSON."""
+    count_input: int | None = None
+    """How many tokens the prompt is counted as, whatever it is."""
+    tier: str | None = None
+    """The service tier that the answer says it was served with. None: the API's standard."""
+    usage_twice: bool = False
+    """Tell the usage of a stream twice, the same."""
     no_usage: bool = False
     """Leave the usage out at the end."""
     cut_after: int | None = None
@@ -128,6 +134,12 @@ def _status(value: str) -> int:
     return int(value)
 
 
+def _word(value: str) -> str:
+    if not re.fullmatch(r"[a-z_]{1,32}", value):
+        raise ValueError("expected a word of small letters")
+    return value
+
+
 def _flag(value: str) -> bool:
     if value.lower() not in _FLAGS:
         raise ValueError("expected true or false")
@@ -154,6 +166,9 @@ KNOBS: dict[str, Callable[[str], dict[str, Any]]] = {
     "retry-after": _field("retry_after_seconds", _seconds),
     "hang": _field("hang", _flag),
     "garbage": _field("garbage", _flag),
+    "count-input": _field("count_input", _count),
+    "tier": _field("tier", _word),
+    "usage-twice": _field("usage_twice", _flag),
     "no-usage": _field("no_usage", _flag),
     "cut-after": _field("cut_after", _count),
     "hang-after": _field("hang_after", _count),

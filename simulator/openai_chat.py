@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from simulator.answer import Answer, Call, Finish, compose
+from simulator.answer import Answer, Call, Finish, compose, counted
 from simulator.openai_logprobs import chat_logprobs
 from simulator.openai_prompt import segments_of, task_of
 from simulator.openai_schema import ChatRequest
@@ -20,7 +20,7 @@ def reply_to_chat(asked: ChatRequest, context: Context) -> Reply:
     segments = segments_of(asked)
     task = task_of(asked, segments)
     answers = [compose(task, context.behaviour, choice) for choice in range(asked.n or 1)]
-    chat = ChatAnswer(asked, context, answers, sum(segment.tokens for segment in segments))
+    chat = ChatAnswer(asked, context, answers, counted(segments, context.behaviour))
     return Reply(
         input_tokens=chat.input_tokens,
         body=chat.body,
@@ -66,7 +66,10 @@ class ChatAnswer:
         frames = interleave(streams)
         if told and options is not None and options.continuous_usage_stats:
             frames = with_running_usage(frames, self._usage_so_far)
-        return chain(frames, final_frames(head, self._usage() if told else None))
+        return chain(
+            frames,
+            final_frames(head, self._usage() if told else None, twice=self._context.behaviour.usage_twice),
+        )
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -74,7 +77,7 @@ class ChatAnswer:
             "object": kind,
             "created": self._context.created,
             "model": self._context.model,
-            "service_tier": "default",
+            "service_tier": self._context.behaviour.tier or "default",
             "system_fingerprint": FINGERPRINT,
         }
 

@@ -7,8 +7,18 @@ import msgspec
 
 from simulator.answer import Segment, Task, Tool, segments_seed
 from simulator.behaviour import split_model
-from simulator.openai_schema import ChatRequest, ImagePart, Message, NamedTool, Part, RefusalPart, TextPart
-from simulator.text import IMAGE_TOKENS
+from simulator.openai_schema import (
+    AudioPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Message,
+    NamedTool,
+    Part,
+    RefusalPart,
+    TextPart,
+)
+from simulator.text import DOCUMENT_TOKENS, IMAGE_TOKENS
 
 REASONING_TOKENS = {None: 0, "none": 0, "minimal": 4, "low": 8, "medium": 16, "high": 32, "xhigh": 48}
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {"answer": {"type": "string"}}}
@@ -94,4 +104,8 @@ def _message_segments(message: Message) -> Iterator[Segment]:
 def _part_segment(part: Part) -> Segment:
     if isinstance(part, ImagePart):
         return Segment(part.image_url.url, IMAGE_TOKENS)
+    if isinstance(part, FilePart):
+        return Segment(part.file.file_data, DOCUMENT_TOKENS)
+    if isinstance(part, AudioPart):
+        return Segment(part.input_audio.data, DOCUMENT_TOKENS)
     return Segment.of(part.refusal if isinstance(part, RefusalPart) else part.text)

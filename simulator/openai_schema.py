@@ -28,11 +28,29 @@ class ImagePart(Struct, tag="image_url", tag_field="type"):
     image_url: ImageUrl
 
 
+class File(Struct):
+    file_data: str
+    filename: str | None = None
+
+
+class FilePart(Struct, tag="file", tag_field="type"):
+    file: File
+
+
+class Audio(Struct):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioPart(Struct, tag="input_audio", tag_field="type"):
+    input_audio: Audio
+
+
 class RefusalPart(Struct, tag="refusal", tag_field="type"):
     refusal: str
 
 
-Part = TextPart | ImagePart | RefusalPart
+Part = TextPart | ImagePart | FilePart | AudioPart | RefusalPart
 
 
 class FunctionCall(Struct):

@@ -51,6 +51,9 @@ def with_running_usage(frames: Iterable[Frame], used: Callable[[int], dict[str, 
         yield data and data.removesuffix(_NO_USAGE) + msgspec.json.encode(used(tokens)) + b"}\n\n", carried
 
 
-def final_frames(head: dict[str, Any], used: dict[str, Any] | None) -> list[Frame]:
+def final_frames(head: dict[str, Any], used: dict[str, Any] | None, *, twice: bool = False) -> list[Frame]:
     """What follows the last choice: the usage when it was asked for, and the end."""
-    return [DONE] if used is None else [(event(head | {"choices": [], "usage": used}), 0), DONE]
+    if used is None:
+        return [DONE]
+    told = event(head | {"choices": [], "usage": used}), 0
+    return [told, told, DONE] if twice else [told, DONE]

@@ -10,6 +10,8 @@ from random import Random
 
 IMAGE_TOKENS = 85
 """What one image counts for in a prompt, whatever its size."""
+DOCUMENT_TOKENS = 1500
+"""The same of a document, or of sound."""
 
 _PIECE = re.compile(r"\s*\S{1,8}|\s+")
 _SENTENCE_WORDS = 8

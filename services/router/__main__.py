@@ -95,6 +95,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         clock=clock,
         output_bound=admission.output_bound,
         spans=telemetry.tracing.span,
+        cover_retry=admission.cover_retry,
         on_failure=metrics.attempt_failed,
         longest_stream_seconds=settings.longest_stream_seconds,
     )

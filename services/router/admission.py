@@ -11,14 +11,26 @@ from google.protobuf.message import DecodeError
 from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.common.v1 import cache_status_pb2
+from headgate.ratelimit.v1 import limit_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
-from services._runtime.errors import GatewayError, PeerUnavailableError
+from services._runtime.errors import FieldViolation, GatewayError, PeerUnavailableError
 from services.router.answers.cache_policy import content_of, may_look
+from services.router.errors import UnsupportedByTargetError
 from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
 from services.router.run import Run
+from services.router.targets.estimate import unsized_parts
 from services.router.targets.options import answers_generated
+from services.router.targets.service_tier import may_cost_more
 
+_INPUT_METRICS = frozenset(
+    {limit_pb2.METRIC_INPUT_TOKENS, limit_pb2.METRIC_TOTAL_TOKENS, limit_pb2.METRIC_COST_NANOS}
+)
+_OUTPUT_METRICS = frozenset(
+    {limit_pb2.METRIC_OUTPUT_TOKENS, limit_pb2.METRIC_TOTAL_TOKENS, limit_pb2.METRIC_COST_NANOS}
+)
+_TOKEN_METRICS = _INPUT_METRICS | _OUTPUT_METRICS
+_UNBOUNDED = "nothing says how many tokens it may be"
 # A reservation outlives every answer that is still being produced; a router that died leaves its estimates charged.
 _LONGEST_ANSWER = duration_pb2.Duration(seconds=3600)
 
@@ -58,7 +70,8 @@ class Admission:
         # Only now: a request that the limits refuse is not answered by the cache either.
         run.hit = hit
         if hit is None:
-            await self._hold(run)
+            self._require_bound(run)
+            await self._hold(run, run.completion_id)
 
     async def _look(
         self, run: Run, looking: Awaitable[cache.LookupResponse]
@@ -86,21 +99,67 @@ class Admission:
             if error.code not in UNREACHABLE:
                 run.reserved = False
                 raise
-            self._policy.on_peer_lost("ratelimit")
-            if not self._policy.admit_without_limits:
-                raise PeerUnavailableError(
-                    "rate limits can't be checked, and the configuration admits nothing without them",
-                    retry_after_seconds=1.0,
-                ) from error
+            self._lose_limits(error)
 
-    async def _hold(self, run: Run) -> None:
-        # The id is noted first: an answer that was lost on its way may have left a hold behind.
-        run.hold_id = run.completion_id
+    def _lose_limits(self, error: GatewayError) -> None:
+        self._policy.on_peer_lost("ratelimit")
+        if not self._policy.admit_without_limits:
+            raise PeerUnavailableError(
+                "rate limits can't be checked, and the configuration admits nothing without them",
+                retry_after_seconds=1.0,
+            ) from error
+
+    async def cover_retry(self, run: Run) -> None:
+        """Take as much again before another attempt, when earlier ones have used something of what was taken for one.
+
+        :raises GatewayError: as `admit`; another attempt could exceed a limit or a hard budget.
+        """
+        if not any(leg.usage().total_tokens for leg in run.legs):
+            return
+        number = f"{run.completion_id}.{len(run.legs) + 1}"
+        if _tokens_are_limited(run.limit_statuses):
+            await self._reserve_again(run, number)
+        if run.principal.has_hard_budget:
+            await self._hold(run, number)
+
+    async def _reserve_again(self, run: Run, reservation_id: str) -> None:
+        request = self._reservation(run)
+        request.reservation_id, request.amounts.requests = reservation_id, 0
+        run.more_reservations.append(reservation_id)
         try:
-            await self._billing.authorize(self._hold_request(run))
+            await self._limits.reserve(request)
         except GatewayError as error:
             if error.code not in UNREACHABLE:
-                run.hold_id = ""
+                run.more_reservations.remove(reservation_id)
+                raise
+            self._lose_limits(error)
+
+    def _require_bound(self, run: Run) -> None:
+        """:raises UnsupportedByTargetError: something binds the tokens or the money of a request that may use any number."""
+        if run.principal.has_hard_budget and may_cost_more(run.request.service_tier):
+            text = "a hard budget binds this request, and the prices are of the standard tier, which this one may exceed"
+            raise UnsupportedByTargetError(
+                f"service_tier: {text}", field_violations=[FieldViolation("service_tier", text)]
+            )
+        if run.plan.most_input_tokens is not None:
+            return
+        binding = "a hard budget" if run.principal.has_hard_budget else _limit_on_tokens(run.limit_statuses)
+        if binding:
+            violations = [FieldViolation(field, _UNBOUNDED) for field in unsized_parts(run.request)]
+            raise UnsupportedByTargetError(
+                f"{binding} binds this request, and nothing says how many tokens its documents, sound or film may be: the targets' "
+                "context_window has to be declared, or the text sent instead",
+                field_violations=violations,
+            )
+
+    async def _hold(self, run: Run, hold_id: str) -> None:
+        # The id is noted first: an answer that was lost on its way may have left a hold behind.
+        run.hold_ids.append(hold_id)
+        try:
+            await self._billing.authorize(self._hold_request(run, hold_id))
+        except GatewayError as error:
+            if error.code not in UNREACHABLE:
+                run.hold_ids.remove(hold_id)
                 raise
             self._policy.on_peer_lost("billing")
             if run.principal.has_hard_budget:
@@ -111,15 +170,25 @@ class Admission:
                 ) from error
 
     def output_bound(self, run: Run, target_max: int | None) -> int | None:
-        """The most output tokens to ask a target for: the request's, the target's, or what a hard budget holds for."""
+        """The most output tokens to ask a target for: the request's, what a limit on tokens reserved, the target's, or what a
+        hard budget holds for.
+        """
         if run.request.HasField("max_output_tokens"):
             return run.request.max_output_tokens
+        if _tokens_are_limited(run.limit_statuses, _OUTPUT_METRICS):
+            return self._expected_output(target_max)
         if target_max is None and run.principal.has_hard_budget:
             return self._policy.max_output_tokens
         return target_max
 
+    def _expected_output(self, target_max: int | None) -> int:
+        expected = self._policy.expected_output_tokens
+        return expected if target_max is None else min(expected, target_max)
+
     def _reservation(self, run: Run) -> ratelimit.ReserveRequest:
-        output = run.request.max_output_tokens or self._policy.expected_output_tokens
+        output = run.request.max_output_tokens or max(
+            self._expected_output(target.max_output_tokens) for target in run.plan.targets
+        )
         return ratelimit.ReserveRequest(
             reservation_id=run.completion_id,
             caller=run.principal.caller,
@@ -127,7 +196,7 @@ class Admission:
             labels=run.request.labels,
             amounts=ratelimit.Amounts(
                 requests=1,
-                input_tokens=run.plan.input_tokens,
+                input_tokens=_held_input(run),
                 output_tokens=output * answers_generated(run.request),
             ),
             ttl=_LONGEST_ANSWER,
@@ -145,20 +214,36 @@ class Admission:
             question.max_age.CopyFrom(run.request.cache.max_age)
         return question
 
-    def _hold_request(self, run: Run) -> billing.AuthorizeRequest:
+    def _hold_request(self, run: Run, hold_id: str) -> billing.AuthorizeRequest:
         asked = max(
             self.output_bound(run, target.max_output_tokens) or self._policy.max_output_tokens
             for target in run.plan.targets
         )
         candidates = {(target.billed_as, target.model): None for target in run.plan.targets}
         return billing.AuthorizeRequest(
-            hold_id=run.hold_id,
+            hold_id=hold_id,
             caller=run.principal.caller,
             candidates=[billing.Candidate(provider=p, model=m) for p, m in candidates],
-            input_tokens=run.plan.input_tokens,
+            input_tokens=_held_input(run),
             max_output_tokens=asked * answers_generated(run.request),
             labels=run.request.labels,
         )
+
+
+def _held_input(run: Run) -> int:
+    most = run.plan.most_input_tokens
+    return run.plan.input_tokens if most is None else most
+
+
+def _tokens_are_limited(
+    statuses: list[ratelimit.LimitStatus], metrics: frozenset[int] = _TOKEN_METRICS
+) -> bool:
+    return any(status.metric in metrics and not status.shadow for status in statuses)
+
+
+def _limit_on_tokens(statuses: list[ratelimit.LimitStatus]) -> str:
+    binding = (status for status in statuses if status.metric in _INPUT_METRICS and not status.shadow)
+    return next((f"limit {status.limit_id}" for status in binding), "")
 
 
 def limit_headers(statuses: list[ratelimit.LimitStatus]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Asks one target after another until one has answered whole."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +43,7 @@ class Failover:
         clock: Clock,
         output_bound: Callable[[Run, int | None], int | None],
         spans: Callable[[str, Mapping[str, Any]], AbstractContextManager[Any]],
+        cover_retry: Callable[[Run], Awaitable[None]],
         on_failure: Callable[[Leg, ProviderError], None],
         longest_stream_seconds: float,
     ) -> None:
@@ -50,6 +51,7 @@ class Failover:
         self._clock = clock
         self._output_bound = output_bound
         self._spans = spans
+        self._cover_retry = cover_retry
         self._on_failure = on_failure
         self._longest_stream_seconds = longest_stream_seconds
 
@@ -63,6 +65,8 @@ class Failover:
         for target in run.plan.targets:
             if not self._health[target.target_id].admits(self._clock.monotonic()):
                 continue
+            if last is not None:
+                await self._cover(run, last)
             leg = self._begin(run, target)
             try:
                 await self._ask(run, leg)
@@ -84,6 +88,14 @@ class Failover:
                 return
             run.check()
         raise self._failure(run, last)
+
+    async def _cover(self, run: Run, last: ProviderError) -> None:
+        try:
+            await self._cover_retry(run)
+        except GatewayError as refusal:
+            refusal.message = f"{_target_id(run)} failed ({last.kind}: {last.message}), and another attempt is not covered: {refusal.message}"
+            refusal.retryable = refusal.retryable and not run.sent
+            raise
 
     def _begin(self, run: Run, target: Target) -> Leg:
         leg = Leg(

@@ -6,7 +6,7 @@ captured or voided, the reservation settled or released, exactly once each.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from headgate.billing.v1 import billing_service_pb2 as billing
@@ -199,6 +199,12 @@ class Pipeline:
         finally:
             if charging is not None:
                 await charging
+            # All that was used is charged to the first: until then nobody else may have what was reserved beside it.
+            for reservation_id in run.more_reservations:
+                caller = run.principal.caller
+                await self._limits.resolve(
+                    ratelimit.ReleaseRequest(reservation_id=reservation_id, caller=caller)
+                )
 
     async def _close(self, run: Run) -> None:
         """Book what was used, then tell the caller the end."""
@@ -213,14 +219,20 @@ class Pipeline:
     async def _book(self, run: Run) -> None:
         records = self._records(run)
         if not records:
-            if run.hold_id:
-                await self._settlements.void(run.hold_id)
+            await self._void(run.hold_ids)
             return
-        booked = await self._settlements.capture(billing.CaptureRequest(hold_id=run.hold_id, records=records))
+        hold_id = run.hold_ids[0] if run.hold_ids else ""
+        booked = await self._settlements.capture(billing.CaptureRequest(hold_id=hold_id, records=records))
+        # What was held for further attempts is free once they are booked, and not before.
+        await self._void(run.hold_ids[1:])
         if booked is not None:
             run.cost = cost_pb2.Cost(amount_nanos=booked.total_nanos)
             run.cost.price_id = booked.costs[-1].price_id
             run.cost.unpriced = any(cost.unpriced for cost in booked.costs)
+
+    async def _void(self, hold_ids: Sequence[str]) -> None:
+        for hold_id in hold_ids:
+            await self._settlements.void(hold_id)
 
     def _records(self, run: Run) -> list[billing_usage.UsageRecord]:
         caller = run.principal.caller

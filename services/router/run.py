@@ -43,7 +43,9 @@ class Run:
     share: Share
     # Found by admission.
     reserved: bool = False
-    hold_id: str = ""
+    hold_ids: list[str] = field(default_factory=list)
+    # Beside the one that has the completion's id.
+    more_reservations: list[str] = field(default_factory=list)
     limit_statuses: list[ratelimit.LimitStatus] = field(default_factory=list)
     cache_key: bytes = b""
     hit: completion_pb2.CachedCompletion | None = None

@@ -52,7 +52,9 @@ class RouterSettings(ProcessSettings):
     )
 
     expected_output_tokens: int = setting(
-        1024, "reserved when the request gives no max_output_tokens", minimum=1
+        4096,
+        "reserved when the request gives no max_output_tokens, and asked for at the most where a limit on tokens binds it",
+        minimum=1,
     )
     max_output_tokens: int = setting(
         4096, "held when neither request nor target bounds the answer", minimum=1

@@ -9,6 +9,7 @@ from headgate.common.v1 import cache_status_pb2, caller_pb2, outcome_pb2, usage_
 from headgate.router.v1 import completion_pb2
 from services.router.targets.catalog import Target
 from services.router.targets.provider import Chunk, FailureKind
+from services.router.targets.service_tier import billed_tier
 
 # Failures after which the provider has served nothing, unless it already said what.
 _NOTHING_SERVED = frozenset(
@@ -43,6 +44,7 @@ class Leg:
     reported: usage_pb2.TokenUsage | None = None
     outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
     error: str = ""
+    service_tier: str = ""
     opened: bool = False
     finished: set[int] = field(default_factory=set)
     _is_cut: bool = False
@@ -55,6 +57,7 @@ class Leg:
         self.characters += chunk.characters
         if chunk.usage is not None:
             self.reported = chunk.usage
+        self.service_tier = chunk.service_tier or self.service_tier
         if chunk.events and self.first_token_ns is None:
             self.first_token_ns = now_ns
         for event in chunk.events:
@@ -140,6 +143,7 @@ class Leg:
             else cache_status_pb2.CACHE_STATUS_BYPASS,
         )
         describe(record, request, self.start_ns, self.end_ns or self.start_ns)
+        record.service_tier = billed_tier(request.service_tier, self.service_tier)
         if self.first_token_ns is not None:
             record.time_to_first_token.FromNanoseconds(self.first_token_ns - self.start_ns)
         return record
@@ -167,7 +171,7 @@ def describe(
     """What a row says of its request, whoever served it."""
     record.requested_model = request.model
     record.end_user_id = request.end_user_id
-    record.service_tier = request.service_tier
+    record.service_tier = billed_tier(request.service_tier, "")
     labels: Mapping[str, str] = request.labels
     record.labels.update(labels)
     record.start_time.FromNanoseconds(start_ns)

@@ -1,5 +1,7 @@
 """Reads answers of Anthropic's Messages API, streamed and whole."""
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
@@ -37,6 +39,7 @@ class Usage(Struct, gc=False):
     cache_read_input_tokens: Count | None = None
     output_tokens: Count | None = None
     output_tokens_details: OutputDetails | None = None
+    service_tier: Any = None
 
 
 class Block(Struct, gc=False):
@@ -113,7 +116,9 @@ class AnthropicReader:
         self._pieces += deltas.pieces
         happened = deltas.flush()
         usage = self._counts.usage() if self._counts.told else None
-        return Chunk(happened, usage, deltas.pieces, deltas.characters) if happened or usage else None
+        if not happened and not usage:
+            return None
+        return Chunk(happened, usage, deltas.pieces, deltas.characters, self._counts.tier)
 
     def end_of_stream(self) -> None:
         raise interrupted("the stream ended without message_stop")
@@ -135,7 +140,8 @@ class AnthropicReader:
         self._stop(message.stop_reason, deltas)
         self._end()
         usage = self._counts.usage() if self._counts.told else None
-        return Chunk(deltas.flush(), usage, _estimated_tokens(message), deltas.characters)
+        pieces = _estimated_tokens(message)
+        return Chunk(deltas.flush(), usage, pieces, deltas.characters, self._counts.tier)
 
     def _take(self, event: Event, deltas: Deltas) -> None:
         match event.type:
@@ -205,11 +211,14 @@ class _Counts:
 
     def __init__(self) -> None:
         self.told = False
+        self.tier = ""
         self._started = self._final = False
         self._input = self._written = self._read = self._output = self._thinking = 0
 
     def take(self, usage: Usage, *, final: bool) -> None:
         self.told = self._started = True
+        if isinstance(usage.service_tier, str):
+            self.tier = usage.service_tier
         self._final = self._final or (final and usage.output_tokens is not None)
         self._input = _newer(usage.input_tokens, self._input)
         self._written = _newer(usage.cache_creation_input_tokens, self._written)

@@ -1,6 +1,6 @@
 """Reads answers of OpenAI-compatible servers, streamed and whole."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -97,6 +97,7 @@ class Answer(Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Usage | None = None
     error: msgspec.Raw = NO_ERROR
+    service_tier: Any = None
 
 
 _ANSWERS = msgspec.json.Decoder(Answer)
@@ -138,6 +139,7 @@ class OpenAiReader:
     def read_events(self, events: list[bytes]) -> Chunk | None:
         deltas = Deltas(self._masking)
         usage: Usage | None = None
+        tier: Any = None
         try:
             for event in events:
                 if event == _DONE:
@@ -148,11 +150,12 @@ class OpenAiReader:
                 answer = _ANSWERS.decode(event)
                 self._take(answer, deltas)
                 usage = answer.usage or usage
+                tier = answer.service_tier or tier
         except UNREADABLE as error:
             self.failure = malformed("an event that is not the protocol's", error)
         except ProviderError as error:
             self.failure = error
-        return _chunk(deltas, usage) if events else None
+        return _chunk(deltas, usage, tier) if events else None
 
     def end_of_stream(self) -> None:
         """Without `[DONE]`: whole all the same when every choice is finished."""
@@ -170,7 +173,7 @@ class OpenAiReader:
         if not answer.choices:
             raise malformed("an answer without choices")
         self._end()
-        return _chunk(deltas, answer.usage, _estimated_tokens(answer))
+        return _chunk(deltas, answer.usage, answer.service_tier, _estimated_tokens(answer))
 
     def _end(self) -> None:
         if len(self._finished) < self._choice_count:
@@ -260,6 +263,7 @@ def _estimated_tokens(answer: Answer) -> int:
     return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
-def _chunk(deltas: Deltas, usage: Usage | None, pieces: int | None = None) -> Chunk:
+def _chunk(deltas: Deltas, usage: Usage | None, tier: Any, pieces: int | None = None) -> Chunk:
     told = to_usage(usage) if usage is not None else None
-    return Chunk(deltas.flush(), told, deltas.pieces if pieces is None else pieces, deltas.characters)
+    events, pieces = deltas.flush(), deltas.pieces if pieces is None else pieces
+    return Chunk(events, told, pieces, deltas.characters, tier if isinstance(tier, str) else "")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.router.targets.declaration import Declaration
+from services.router.targets.declaration import MOST_TOKENS_PER_IMAGE, Declaration
 from services.router.targets.media_sources import PUBLIC_HTTPS, MediaSource
 from services.router.targets.provider import Provider
 
@@ -14,7 +14,7 @@ class Target:
 
     `billed_as` is the provider's name in prices. `capabilities` is None when the model is taken to do everything that
     its provider's API can express. A request may set `allowed_provider_options`, and have the provider fetch images and
-    documents from `media_sources`.
+    documents from `media_sources`, of which an image counts `most_tokens_per_image` at the most.
     """
 
     target_id: str
@@ -27,6 +27,7 @@ class Target:
     capabilities: frozenset[str] | None = None
     allowed_provider_options: frozenset[str] = frozenset()
     media_sources: tuple[MediaSource, ...] = PUBLIC_HTTPS
+    most_tokens_per_image: int = MOST_TOKENS_PER_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def build_catalog(declaration: Declaration, providers: Mapping[str, Provider]) -
             capabilities=declared.capabilities,
             allowed_provider_options=declaration.providers[declared.provider].allowed_provider_options,
             media_sources=declaration.providers[declared.provider].media_sources,
+            most_tokens_per_image=declared.most_tokens_per_image,
         )
         for target_id, declared in declaration.targets.items()
     }

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from services._runtime.address import is_loopback
 from services._runtime.configuration.config import Credential, Section, read_section
 from services.router.targets.declaration import (
+    MOST_TOKENS_PER_IMAGE,
     Declaration,
     Extension,
     ProviderDeclaration,
@@ -157,12 +158,21 @@ class TargetConfig(Section):
     model: Name
     context_window: Annotated[int, Field(ge=1)] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    # What the model may count for one image at the most, which is what hard budgets and limits on tokens take for it. Absent:
+    # what the hungriest of the known models counts. Lower it to what the provider says of this model. Documents, sound and
+    # film have no such number: a request that has them needs the target's context_window.
+    most_tokens_per_image: Annotated[int, Field(ge=1)] = MOST_TOKENS_PER_IMAGE
     # What the model can do beyond text; absent: everything that its provider's API can express.
     capabilities: frozenset[CAPABILITIES] | None = None
 
     def declaration(self) -> TargetDeclaration:
         return TargetDeclaration(
-            self.provider, self.model, self.context_window, self.max_output_tokens, self.capabilities
+            self.provider,
+            self.model,
+            self.context_window,
+            self.max_output_tokens,
+            self.capabilities,
+            self.most_tokens_per_image,
         )
 
 

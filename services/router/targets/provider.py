@@ -86,13 +86,14 @@ class Chunk:
     bound, and an attempt that ends like that has used max(output_tokens, all output_pieces so far), still ESTIMATED.
     `output_pieces` counts the generated pieces (SSE content events, about one token each; a quarter of the characters of an
     unstreamed answer) in this chunk; when the stream ends without usage it is what the estimate is made from. `characters`
-    is how long they are together.
+    is how long they are together. `service_tier` is the one that the provider says it serves with, as it comes.
     """
 
     events: list[completion_pb2.CompletionEvent] = field(default_factory=list)
     usage: usage_pb2.TokenUsage | None = None
     output_pieces: int = 0
     characters: int = 0
+    service_tier: str = ""
 
 
 class Provider(Protocol):

@@ -12,7 +12,7 @@ from services.router.errors import (
 )
 from services.router.targets.catalog import Catalog, Target
 from services.router.targets.conversation import check_conversation, media_of
-from services.router.targets.estimate import estimate_input_tokens
+from services.router.targets.estimate import Size, measure
 from services.router.targets.media_address import Address
 from services.router.targets.media_sources import why_closed
 from services.router.targets.options import closed_options
@@ -23,10 +23,15 @@ _NAMES_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be tried: at least one target, in order; and how large the request is taken to be."""
+    """What will be tried: at least one target, in order; and how large the request is.
+
+    `input_tokens` is an estimate; `most_input_tokens` is what any of the targets may count at the most, and None when one of
+    them may count any number: then nothing that is held or reserved covers the request.
+    """
 
     targets: Sequence[Target]
     input_tokens: int
+    most_input_tokens: int | None
 
 
 def normalise(request: completion_pb2.CompletionRequest) -> completion_pb2.CompletionRequest:
@@ -45,8 +50,15 @@ def make_plan(request: completion_pb2.CompletionRequest, catalog: Catalog) -> Pl
     check_conversation(request)
     candidates = _named_targets(request, catalog)
     able = _able(request, candidates)
-    input_tokens = estimate_input_tokens(request)
-    return Plan(_fitting(request, able, input_tokens), input_tokens)
+    size = measure(request)
+    targets = _fitting(request, able, size.about())
+    return Plan(targets, size.about(), _most_input_tokens(size, targets))
+
+
+def _most_input_tokens(size: Size, targets: Sequence[Target]) -> int | None:
+    most = [size.most(target.most_tokens_per_image, target.context_window) for target in targets]
+    known = [each for each in most if each is not None]
+    return max(known) if len(known) == len(most) else None
 
 
 def _named_targets(request: completion_pb2.CompletionRequest, catalog: Catalog) -> list[Target]:

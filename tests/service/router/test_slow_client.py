@@ -19,7 +19,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_billed(start_router: S
         router = RouterServiceStub(suite.channel("router", narrow))
 
         async def stall(number: int) -> None:
-            call = router.StreamComplete(ask("m", number), metadata=suite.metadata)
+            call = router.StreamComplete(ask("m", number, max_output_tokens=6000), metadata=suite.metadata)
             assert await call.read() is not grpc.aio.EOF
             await all_settled(suite)
             # Only now it reads on, and finds how the stream ended.

@@ -1,6 +1,7 @@
 """One request's story, whatever its peers and providers do: every reservation and hold is resolved, every attempt booked."""
 
 import asyncio
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -100,6 +101,7 @@ class Stage:
                 clock=clock,
                 output_bound=admission.output_bound,
                 spans=lambda *_: nullcontext(),
+                cover_retry=admission.cover_retry,
                 on_failure=lambda *_: None,
                 longest_stream_seconds=3600.0,
             ),
@@ -207,6 +209,38 @@ async def test_when_a_key_ends_so_does_what_runs_for_it() -> None:
         assert stage.bank.ledger["c1.1"].usage.output_tokens == 1
         stage.pipeline.stop(other, outcome_pb2.OUTCOME_CANCELLED)
         await over(other)
+        stage.check_books()
+
+
+async def test_another_attempt_is_held_for_by_itself_when_the_first_has_used_something() -> None:
+    with staged(ScriptedProvider([said("a", usage=(5, 1)), CUT]), ScriptedProvider(ANSWER)) as stage:
+        await stage.read(stage.begin(principal(has_hard_budget=True)))
+        assert (stage.bank.captured, stage.bank.void_holds) == ({"c1": 1}, {"c1.2": 1})
+        stage.check_books()
+
+
+async def test_an_attempt_that_used_nothing_needs_no_other_hold() -> None:
+    refusal = ProviderError(FailureKind.OVERLOADED, "HTTP 503")
+    with staged(ScriptedProvider([refusal]), ScriptedProvider(ANSWER)) as stage:
+        await stage.read(stage.begin(principal(has_hard_budget=True)))
+        assert (stage.bank.captured, stage.bank.void_holds) == ({"c1": 1}, {})
+        stage.check_books()
+
+
+async def test_a_retry_that_no_budget_covers_is_refused_with_both_reasons_and_the_first_is_booked() -> None:
+    script: list[Any] = [said("a", usage=(5, 1))]
+    with staged(ScriptedProvider(script), ScriptedProvider(ANSWER)) as stage:
+
+        async def spend_the_rest() -> None:
+            stage.bank.outage["authorize"] = RefusedError("0 nano-USD are left")
+
+        script.extend([spend_the_rest, CUT])
+        with pytest.raises(RefusedError) as refused:
+            await stage.read(stage.begin(principal(has_hard_budget=True)))
+        assert re.search(r"interrupted.*not covered.*0 nano-USD are left", refused.value.message)
+        assert not refused.value.retryable
+        assert list(stage.bank.ledger) == ["c1.1"]
+        assert stage.bank.captured == {"c1": 1}
         stage.check_books()
 
 
