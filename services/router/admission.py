@@ -207,7 +207,7 @@ class Admission:
         question = cache.LookupRequest(
             caller=run.principal.caller,
             scope=self._policy.cache_scope,
-            model=f"{first.billed_as}/{first.model}",
+            model=first.answers_as,
             content=content_of(run.request),
         )
         if run.request.cache.HasField("max_age"):

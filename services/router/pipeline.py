@@ -281,8 +281,8 @@ class Pipeline:
             return
         if run.hit is not None or not is_worth_keeping(run.request, run.outcome, run.kept):
             return
-        leg, named = run.legs[-1], run.plan.targets[0]
-        if (leg.target.billed_as, leg.target.model) != (named.billed_as, named.model):
+        leg = run.legs[-1]
+        if leg.target.answers_as != run.plan.targets[0].answers_as:
             # The key names the model that was asked first; another's answer is not its answer.
             return
         answer = completion_pb2.CachedCompletion(

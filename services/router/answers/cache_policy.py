@@ -20,6 +20,7 @@ NOT_CONTENT: Final = (
     "service_tier",
 )
 _KEPT_TEXT = 1024
+_WHOLE_ENDS = (finish_reason_pb2.FINISH_REASON_STOP, finish_reason_pb2.FINISH_REASON_TOOL_CALLS)
 
 
 def may_look(request: completion_pb2.CompletionRequest) -> bool:
@@ -45,16 +46,18 @@ def is_worth_keeping(
     outcome: int,
     events: Iterable[completion_pb2.CompletionEvent],
 ) -> bool:
-    """Only whole answers: nothing cut, filtered or failed, and tool calls only where the request opted in."""
+    """Only whole answers: nothing cut, filtered, refused, failed or of an unknown end, and tool calls only on request."""
     if outcome != outcome_pb2.OUTCOME_COMPLETE:
         return False
-    if request.cache.mode == completion_pb2.CACHE_MODE_ON:
-        return True
-    return all(
-        event.choice_finished.finish_reason == finish_reason_pb2.FINISH_REASON_STOP
-        for event in events
-        if event.HasField("choice_finished")
-    )
+    wanted = _WHOLE_ENDS if request.cache.mode == completion_pb2.CACHE_MODE_ON else _WHOLE_ENDS[:1]
+    return all(_is_wanted(event, wanted) for event in events)
+
+
+def _is_wanted(event: completion_pb2.CompletionEvent, ends: Sequence[int]) -> bool:
+    if event.HasField("choice_finished"):
+        return event.choice_finished.finish_reason in ends
+    # Servers that know no word for it end a refusal as any other answer.
+    return event.delta.WhichOneof("content") != "refusal"
 
 
 def content_of(request: completion_pb2.CompletionRequest) -> bytes:

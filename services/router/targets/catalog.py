@@ -2,8 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
-from services.router.targets.declaration import MOST_TOKENS_PER_IMAGE, Declaration
+from services.router.targets.declaration import (
+    MOST_TOKENS_PER_IMAGE,
+    Declaration,
+    ProviderDeclaration,
+    TargetDeclaration,
+)
 from services.router.targets.media_sources import PUBLIC_HTTPS, MediaSource
 from services.router.targets.provider import Provider
 
@@ -14,7 +20,8 @@ class Target:
 
     `billed_as` is the provider's name in prices. `capabilities` is None when the model is taken to do everything that
     its provider's API can express. A request may set `allowed_provider_options`, and have the provider fetch images and
-    documents from `media_sources`, of which an image counts `most_tokens_per_image` at the most.
+    documents from `media_sources`, of which an image counts `most_tokens_per_image` at the most. Targets share cached answers
+    when `answers_as` is the same.
     """
 
     target_id: str
@@ -28,6 +35,7 @@ class Target:
     allowed_provider_options: frozenset[str] = frozenset()
     media_sources: tuple[MediaSource, ...] = PUBLIC_HTTPS
     most_tokens_per_image: int = MOST_TOKENS_PER_IMAGE
+    answers_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,14 @@ class Catalog:
 
     targets: Mapping[str, Target]
     models: Mapping[str, Sequence[Target]]
+
+
+def _answers_as(provider: ProviderDeclaration, declared: TargetDeclaration) -> str:
+    """What gives an answer is a model at an address; two accounts there are the same only where somebody says so."""
+    said = ("at", declared.provider, provider.base_url, declared.model)
+    if declared.answers_as is not None:
+        said = ("as", declared.answers_as, "", "")
+    return blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
 
 def build_catalog(declaration: Declaration, providers: Mapping[str, Provider]) -> Catalog:
@@ -52,6 +68,7 @@ def build_catalog(declaration: Declaration, providers: Mapping[str, Provider]) -
             allowed_provider_options=declaration.providers[declared.provider].allowed_provider_options,
             media_sources=declaration.providers[declared.provider].media_sources,
             most_tokens_per_image=declared.most_tokens_per_image,
+            answers_as=_answers_as(declaration.providers[declared.provider], declared),
         )
         for target_id, declared in declaration.targets.items()
     }

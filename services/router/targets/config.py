@@ -161,6 +161,9 @@ class TargetConfig(Section):
     # What the model may count for one image at the most, which is what hard budgets and limits on tokens take for it. Absent:
     # what the hungriest of the known models counts. Lower it to what the provider says of this model. Documents, sound and
     # film have no such number: a request that has them needs the target's context_window.
+    # Targets that have the same here share cached answers. Absent: answers are shared by targets of one provider entry, one
+    # base_url and one model. Name it where two accounts lead to the same model.
+    answers_as: Name | None = None
     most_tokens_per_image: Annotated[int, Field(ge=1)] = MOST_TOKENS_PER_IMAGE
     # What the model can do beyond text; absent: everything that its provider's API can express.
     capabilities: frozenset[CAPABILITIES] | None = None
@@ -173,6 +176,7 @@ class TargetConfig(Section):
             self.max_output_tokens,
             self.capabilities,
             self.most_tokens_per_image,
+            self.answers_as,
         )
 
 

@@ -64,6 +64,7 @@ class TargetDeclaration:
     max_output_tokens: int | None
     capabilities: frozenset[str] | None
     most_tokens_per_image: int = MOST_TOKENS_PER_IMAGE
+    answers_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,37 @@ def test_only_whole_answers_are_worth_keeping() -> None:
     assert kept == [outcome_pb2.OUTCOME_COMPLETE]
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        finish_reason_pb2.FINISH_REASON_UNSPECIFIED,
+        finish_reason_pb2.FINISH_REASON_LENGTH,
+        finish_reason_pb2.FINISH_REASON_CONTENT_FILTER,
+        finish_reason_pb2.FINISH_REASON_REFUSAL,
+        finish_reason_pb2.FINISH_REASON_OTHER,
+    ],
+)
+def test_no_answer_with_another_end_is_kept_whatever_the_request_says(
+    end: finish_reason_pb2.FinishReason.ValueType,
+) -> None:
+    for asked in (ask(temperature=0), ask(cache={"mode": ON}), ask(cache={"mode": REFRESH})):
+        assert not is_worth_keeping(asked, outcome_pb2.OUTCOME_COMPLETE, [STOP, finished(end)])
+
+
+def test_a_refusal_that_ends_as_any_answer_is_not_kept() -> None:
+    refusal = completion_pb2.CompletionEvent(delta=Delta(refusal="no"))
+    assert not is_worth_keeping(ask(cache={"mode": ON}), outcome_pb2.OUTCOME_COMPLETE, [refusal, STOP])
+
+
+def test_tools_in_another_order_are_another_question() -> None:
+    """What a model is shown first can change what it says: only what no provider reads may differ."""
+    tools = [{"name": "a", "parameters_json": "{}"}, {"name": "b", "parameters_json": "{}"}]
+    assert content_of(ask(tools=tools)) != content_of(ask(tools=tools[::-1]))
+    spaced = [{**tools[0], "parameters_json": "{ }"}, tools[1]]
+    assert content_of(ask(tools=tools)) != content_of(ask(tools=spaced))
+    assert content_of(ask(labels={"a": "1", "b": "2"})) == content_of(ask(labels={"c": "3"}))
+
+
 def test_tool_calls_are_kept_only_on_request() -> None:
     complete = outcome_pb2.OUTCOME_COMPLETE
     assert not is_worth_keeping(ask(temperature=0), complete, [STOP, CALLS])
