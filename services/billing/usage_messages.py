@@ -58,14 +58,26 @@ def require_texts(texts: Sequence[str], names: Sequence[str], path: str) -> None
 
 
 def read_record(message: usage_pb2.UsageRecord, path: str) -> UsageRecord:
-    """:raises InvalidFieldError: a time or text that can't be kept; `path` is put before the name of the field."""
+    """:raises InvalidFieldError: a time or an id that can't be kept; `path` is put before the name of the field."""
     usage, caller = message.usage, message.caller
+    labels = dict(message.labels) if message.labels else {}
+    names: tuple[str, ...] = (
+        message.provider,
+        message.model,
+        message.requested_model,
+        message.end_user_id,
+        message.service_tier,
+    )
+    if "\0" in "".join([*names, *labels, *labels.values()]):
+        names = tuple(map(_kept, names))
+        labels = {_kept(name): _kept(value) for name, value in labels.items()} | _CLEANED
+    provider, model, requested_model, end_user_id, service_tier = names
     record = UsageRecord(
         attempt_id=message.attempt_id,
         completion_id=message.completion_id,
         caller=Caller(caller.organization_id, caller.user_id, caller.key_id),
-        provider=message.provider,
-        model=message.model,
+        provider=provider,
+        model=model,
         tokens=TokenCounts(
             usage.input_tokens,
             usage.output_tokens,
@@ -76,54 +88,27 @@ def read_record(message: usage_pb2.UsageRecord, path: str) -> UsageRecord:
         start_ns=time_ns(message.start_time, path, "start_time"),
         end_ns=time_ns(message.end_time, path, "end_time"),
         outcome=message.outcome,
-        requested_model=message.requested_model,
+        requested_model=requested_model,
         usage_source=usage.source,
         cache_status=message.cache_status,
         first_token_ns=_first_token_ns(message, path),
-        labels=_labels(message, path),
-        end_user_id=message.end_user_id,
-        service_tier=message.service_tier,
+        labels=labels,
+        end_user_id=end_user_id,
+        service_tier=service_tier,
     )
-    require_texts(_texts(record), _TEXT_FIELDS, path)
+    ids = (caller.organization_id, caller.user_id, caller.key_id, record.attempt_id, record.completion_id)
+    require_texts(ids, _ID_FIELDS, path)
     return record
 
 
+def _kept(value: str) -> str:
+    """With what not every store can keep replaced: what was served is booked, however it is called."""
+    return value.replace("\0", "\ufffd")
+
+
 CALLER_FIELDS = ("caller.organization_id", "caller.user_id", "caller.key_id")
-_TEXT_FIELDS = (
-    *CALLER_FIELDS,
-    "attempt_id",
-    "completion_id",
-    "provider",
-    "model",
-    "requested_model",
-    "end_user_id",
-    "service_tier",
-)
-
-
-def _texts(record: UsageRecord) -> tuple[str, ...]:
-    caller = record.caller
-    return (
-        caller.organization_id,
-        caller.user_id,
-        caller.key_id,
-        record.attempt_id,
-        record.completion_id,
-        record.provider,
-        record.model,
-        record.requested_model,
-        record.end_user_id,
-        record.service_tier,
-    )
-
-
-def _labels(message: usage_pb2.UsageRecord, path: str) -> dict[str, str]:
-    labels = message.labels
-    if not labels:
-        return {}
-    return {
-        text(name, f"{path}labels"): text(value, f'{path}labels["{name}"]') for name, value in labels.items()
-    }
+_ID_FIELDS = (*CALLER_FIELDS, "attempt_id", "completion_id")
+_CLEANED = {"headgate/cleaned": "true"}
 
 
 def _first_token_ns(message: usage_pb2.UsageRecord, path: str) -> int | None:

@@ -48,6 +48,27 @@ def test_a_request_is_held_for_captured_and_found_in_the_ledger(grpc_stub: Billi
     assert (entry.cost, entry.hold_id) == (captured.costs[0], "h1")
 
 
+def test_what_was_used_is_booked_whatever_it_is_called(grpc_stub: BillingServiceStub) -> None:
+    grpc_stub.Authorize(authorize("h-text", "texts"))
+    odd = record(
+        "a-text",
+        "texts",
+        end_user_id="a\0b",
+        service_tier="\0",
+        requested_model="m\0",
+        labels={"\0": "x", "y": "\0\0"},
+    )
+    captured = grpc_stub.Capture(capture("h-text", odd))
+    assert (captured.total_nanos, captured.hold_captured) == (RECORD_NANOS, True)
+    # Told again, it is the same.
+    assert grpc_stub.Capture(capture("h-text", odd)).total_nanos == RECORD_NANOS
+    listed = grpc_stub.ListUsage(pb.ListUsageRequest(filter=usage_pb2.UsageFilter(organization_id="texts")))
+    (entry,) = listed.entries
+    kept = entry.record
+    assert (kept.end_user_id, kept.service_tier, kept.requested_model) == ("a\ufffdb", "\ufffd", "m\ufffd")
+    assert kept.labels == {"\ufffd": "x", "y": "\ufffd\ufffd", "headgate/cleaned": "true"}
+
+
 def test_a_bad_item_of_a_batch_does_not_fail_its_neighbours(grpc_stub: BillingServiceStub) -> None:
     grpc_stub.Capture(capture("", record("booked", "batch")))
     other = record("booked", "batch", model="gpt-4o-mini")

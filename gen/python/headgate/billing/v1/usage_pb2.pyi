@@ -147,7 +147,9 @@ class UsageRecord(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The request's labels."""
+        """The request's labels. Whatever the texts of an attempt are, it is booked: a character that can't be kept is replaced by
+        U+FFFD, here and in the names, and the label `headgate/cleaned` says so.
+        """
 
     def __init__(
         self,

@@ -133,9 +133,13 @@ class CompletionRequest(_message.Message):
     parallel_tool_calls: _builtins.bool
     """Whether several tools may be called in one turn. Absent: the provider's default."""
     service_tier: _builtins.str
-    """The provider's service tier, such as `flex`; empty for its default."""
+    """The provider's service tier, such as `flex`; empty for its default. No control characters. One that may cost more than the
+    standard tier, whose prices are known, is refused with `UNSUPPORTED_BY_TARGET` where a hard budget binds the caller.
+    """
     end_user_id: _builtins.str
-    """The application's own user. Passed to the provider where it takes one, and to the ledger."""
+    """The application's own user. Passed to the provider where it takes one, and to the ledger, whose entries show it. No control
+    characters.
+    """
     request_id: _builtins.str
     """Idempotency key: while a request is in flight the same id is refused with ABORTED, and with another body with
     INVALID_ARGUMENT. In this version the id is remembered by one router process, while the request is in flight.
@@ -166,7 +170,9 @@ class CompletionRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The application's own labels, for limits, budgets and reports. They never reach the provider."""
+        """The application's own labels: limits can select by them, and ledger entries show them. They never reach the provider. No
+        control characters.
+        """
 
     @_builtins.property
     def fallback_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
