@@ -7,7 +7,9 @@ from typing import cast
 from cli.client import Peer
 from cli.errors import CommandError
 from headgate.billing.v1 import account_service_pb2 as pb
+from headgate.billing.v1 import billing_service_pb2 as billing_pb
 from headgate.billing.v1.account_service_pb2_grpc import AccountServiceStub
+from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceStub
 from headgate.common.v1.caller_pb2 import Caller
 
 _PAGE = 500
@@ -45,6 +47,20 @@ def keys(billing: Peer, organization: str, user: str) -> Iterator[pb.Key]:
         )
         page = billing.call(stub.ListKeys, request)
         yield from page.keys
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def holds(billing: Peer, organization: str, *, orphaned: bool) -> Iterator[billing_pb.Hold]:
+    stub, token = BillingServiceStub(billing.channel), ""
+    state = billing_pb.HOLD_STATE_ORPHANED if orphaned else billing_pb.HOLD_STATE_UNSPECIFIED
+    while True:
+        request = billing_pb.ListHoldsRequest(
+            organization_id=organization, state=state, page_size=_PAGE, page_token=token
+        )
+        page = billing.call(stub.ListHolds, request)
+        yield from page.holds
         token = page.next_page_token
         if not token:
             return

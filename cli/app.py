@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli.commands import catalog, complete, demo, keys, limits, mine, up, usage
+from cli.commands import catalog, complete, demo, holds, keys, limits, mine, up, usage
 from cli.errors import CommandError, ExitCode
 from cli.terminal import echo
 
@@ -75,5 +75,6 @@ app.command("targets")(catalog.targets)
 app.command("whoami")(mine.whoami)
 app.command("usage")(usage.usage)
 app.command("budgets")(mine.budgets)
+app.command("holds")(holds.holds)
 app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")

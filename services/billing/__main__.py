@@ -53,7 +53,14 @@ async def compose(settings: BillingSettings, shared: SharedSettings, telemetry: 
     make_token = partial(new_token, secrets.choice)
     accounts = account_servicer.AccountServicer(SqlAccounts(database), pepper, make_token, time.time_ns)
     sweeping = asyncio.create_task(
-        sweep_for_ever(ledger, metrics, time.time_ns, settings.sweep_seconds, telemetry.log)
+        sweep_for_ever(
+            ledger,
+            metrics,
+            time.time_ns,
+            telemetry.log,
+            every_seconds=settings.sweep_seconds,
+            grace_seconds=settings.orphan_grace_seconds,
+        )
     )
 
     async def stop() -> None:

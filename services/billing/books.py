@@ -71,10 +71,14 @@ class Authorize(msgspec.Struct, frozen=True, gc=False):
 
 
 class Capture(msgspec.Struct, frozen=True, gc=False):
-    """Book `records`, all or none, and end the hold, if there is one. Empty `hold_id`: there is none."""
+    """Book `records`, all or none, and end the hold, if there is one. Empty `hold_id`: there is none.
+
+    From a checkpoint: of an attempt that is booked, the entry is true and the record is not.
+    """
 
     hold_id: str
     records: tuple[UsageRecord, ...]
+    from_checkpoint: bool = False
 
 
 class Void(msgspec.Struct, frozen=True, gc=False):
@@ -210,7 +214,8 @@ class Books:
 
     def _capture(self, capture: Capture) -> Captured:
         digests = [record.digest() for record in capture.records]
-        self._require_no_conflict(capture.records, digests)
+        if not capture.from_checkpoint:
+            self._require_no_conflict(capture.records, digests)
         priced = [self._cost(record, index) for index, record in enumerate(capture.records)]
         costs = tuple(
             self._book(record, digest, cost, capture.hold_id)

@@ -62,8 +62,11 @@ def write_authorize_results(results: Iterable[Result | GatewayError], into: Any)
 
 def read_capture(message: pb.CaptureRequest) -> Capture:
     """:raises InvalidFieldError: a time or text that can't be kept."""
+    if message.from_checkpoint:
+        for record in message.records:
+            record.labels["headgate/from-checkpoint"] = "true"
     records = [read_record(record, f"records[{index}].") for index, record in enumerate(message.records)]
-    return Capture(text(message.hold_id, "hold_id"), tuple(records))
+    return Capture(text(message.hold_id, "hold_id"), tuple(records), message.from_checkpoint)
 
 
 def write_captured(message: pb.CaptureResponse, result: Captured) -> None:

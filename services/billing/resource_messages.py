@@ -8,6 +8,7 @@ from headgate.billing.v1 import budget_pb2, price_pb2
 from headgate.common.v1 import caller_pb2
 from services._runtime.errors import FieldViolation, InvalidFieldError
 from services.billing.accounts import Account, Key, ResolvedKey
+from services.billing.books import Hold
 from services.billing.budgets import Budget, BudgetStatus, Period
 from services.billing.catalog import content_hash
 from services.billing.pricing import Price, Source, Tier
@@ -128,6 +129,20 @@ def price_message(price: Price) -> price_pb2.Price:
         ],
         request_nanos=price.request_nanos,
         source=int(price.source),  # type: ignore[arg-type]
+    )
+
+
+def hold_message(hold: Hold) -> pb.Hold:
+    caller = hold.caller
+    return pb.Hold(
+        hold_id=hold.hold_id,
+        caller=caller_pb2.Caller(
+            organization_id=caller.organization_id, user_id=caller.user_id, key_id=caller.key_id
+        ),
+        amount_nanos=hold.amount_nanos,
+        state=int(hold.state),  # type: ignore[arg-type]
+        create_time=timestamp(hold.create_ns),
+        expire_time=timestamp(hold.expire_ns),
     )
 
 

@@ -9,7 +9,7 @@ from headgate.billing.v1 import billing_service_pb2 as pb
 from headgate.billing.v1 import usage_pb2
 from headgate.billing.v1.billing_service_pb2_grpc import BillingServiceServicer
 from services.billing.batches import post_readable
-from services.billing.books import Authorized, Capture, Captured, Operation, Voided
+from services.billing.books import Authorized, Capture, Captured, HoldState, Operation, Voided
 from services.billing.errors import NotInThisVersionError
 from services.billing.paging import page_size, read_token, write_token
 from services.billing.posting_messages import (
@@ -26,6 +26,7 @@ from services.billing.posting_messages import (
 from services.billing.prices import place
 from services.billing.resource_messages import (
     budget_message,
+    hold_message,
     price_message,
     read_budget,
     read_payer,
@@ -71,6 +72,16 @@ class BillingServicer(BillingServiceServicer):
     async def Void(self, request: pb.VoidRequest, context: Any) -> pb.VoidResponse:
         (result,) = await self._ledger.post([read_void(request)])
         return pb.VoidResponse(voided=succeeded(result, Voided).voided)
+
+    async def ListHolds(self, request: pb.ListHoldsRequest, context: Any) -> pb.ListHoldsResponse:
+        question, size = ("ListHolds", request.organization_id, request.state), page_size(request.page_size)
+        after = read_token(question, request.page_token, tuple[int, str]) or (-1, "")
+        state = HoldState(request.state) if request.state else None
+        found = await self._ledger.unresolved_holds(request.organization_id, state, after, size + 1)
+        page, token = found[:size], ""
+        if len(found) > size:
+            token = write_token(question, (page[-1].expire_ns, page[-1].hold_id))
+        return pb.ListHoldsResponse(holds=map(hold_message, page), next_page_token=token)
 
     async def BatchAuthorize(
         self, request: pb.BatchAuthorizeRequest, context: Any

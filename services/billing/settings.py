@@ -33,6 +33,11 @@ class BillingSettings(ProcessSettings):
     sweep_seconds: float = setting(
         15.0, "how often expired holds are marked as orphaned", minimum=0.05, maximum=3600
     )
+    orphan_grace_seconds: float = setting(
+        900.0,
+        "how long a hold that expired stays held, so that a router that comes back settles it; then it is released",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         """:raises SettingsError: a store of no known form, or a pepper too short to be one."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from services._runtime.errors import GatewayError
 from services.billing.accounts import Account, Key, StoredKey
-from services.billing.books import HoldState, Operation, Result
+from services.billing.books import Hold, HoldState, Operation, Result
 from services.billing.budgets import Budget, BudgetStatus
 from services.billing.pricing import Price
 from services.billing.usage import Caller, Entry, EntryPosition, UsageFilter, UsageQuery, UsageSum
@@ -36,6 +36,12 @@ class LedgerStore(Protocol):
 
     async def orphan_expired(self, now_ns: int) -> int:
         """Mark the open holds that expired by `now_ns` as orphaned: they stay held until resolved. How many."""
+        ...
+
+    async def unresolved_holds(
+        self, organization_id: str, state: HoldState | None, after: tuple[int, str], limit: int
+    ) -> Sequence[Hold]:
+        """Those that are open or orphaned (None: both), of one organisation or (empty) of all, above `after` by expiry and id."""
         ...
 
     async def hold_tallies(self) -> dict[HoldState, HoldTally]:

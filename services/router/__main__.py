@@ -31,6 +31,7 @@ from services.router.accounts.settlement import Settlements
 from services.router.accounts.spool import open_spool
 from services.router.accounts.wrong_keys import WrongKeys
 from services.router.admission import Admission, AdmissionPolicy
+from services.router.checkpoints import Checkpoints
 from services.router.failover import Clock, Failover
 from services.router.grpc_peers import Connection, GrpcAccounts, GrpcBilling, GrpcCache, GrpcRateLimit
 from services.router.grpc_records import GrpcRecords
@@ -89,7 +90,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         admit_without_limits=settings.limits_lost == "open",
         on_peer_lost=metrics.peer_lost,
     )
-    admission = Admission(limits, cached, bank, policy)
+    admission = Admission(limits, cached, bank, settlements, policy)
     failover = Failover(
         health=health,
         clock=clock,
@@ -122,6 +123,8 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         clock.epoch_ns,
     )
     revocations.start()
+    checkpoints = Checkpoints(settlements, pipeline.running, clock.epoch_ns)
+    checkpoints.start()
     servicer = RouterServicer(pipeline, catalog, health, mine, settings.write_timeout_seconds)
     await asyncio.gather(warm_up(providers), await_peers(peers, settings, telemetry.log))
     return Application(
@@ -141,6 +144,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         on_stop=[
             pipeline.drain,
             revocations.stop,
+            checkpoints.stop,
             limit_settlements.stop,
             settlements.stop,
             *(channel.close for channel in channels),

@@ -15,6 +15,7 @@ from headgate.ratelimit.v1 import limit_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import FieldViolation, GatewayError, PeerUnavailableError
+from services.router.accounts.settlement import Settlements
 from services.router.answers.cache_policy import content_of, may_look
 from services.router.errors import UnsupportedByTargetError
 from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
@@ -49,10 +50,18 @@ class AdmissionPolicy:
 class Admission:
     """Asks ratelimit and cache side by side, then billing; notes on the run what was taken, for settlement."""
 
-    def __init__(self, limits: RateLimit, cached: Cache, bank: Billing, policy: AdmissionPolicy) -> None:
+    def __init__(
+        self,
+        limits: RateLimit,
+        cached: Cache,
+        bank: Billing,
+        settlements: Settlements,
+        policy: AdmissionPolicy,
+    ) -> None:
         self._limits = limits
         self._cache = cached
         self._billing = bank
+        self._settlements = settlements
         self._policy = policy
 
     async def admit(self, run: Run) -> None:
@@ -155,11 +164,13 @@ class Admission:
     async def _hold(self, run: Run, hold_id: str) -> None:
         # The id is noted first: an answer that was lost on its way may have left a hold behind.
         run.hold_ids.append(hold_id)
+        self._settlements.open(hold_id)
         try:
             await self._billing.authorize(self._hold_request(run, hold_id))
         except GatewayError as error:
             if error.code not in UNREACHABLE:
                 run.hold_ids.remove(hold_id)
+                self._settlements.forget(hold_id)
                 raise
             self._policy.on_peer_lost("billing")
             if run.principal.has_hard_budget:

@@ -6,7 +6,7 @@ captured or voided, the reservation settled or released, exactly once each.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from headgate.billing.v1 import billing_service_pb2 as billing
@@ -22,6 +22,7 @@ from services.router.accounts.settlement import Settlements
 from services.router.admission import Admission
 from services.router.answers.cache_policy import coalesce, is_worth_keeping, may_keep
 from services.router.answers.leg import describe, total_usage
+from services.router.checkpoints import records_of
 from services.router.errors import CallerCancelledError, KeyRevokedError
 from services.router.failover import Clock, Failover
 from services.router.holding import AnswerBytes
@@ -106,6 +107,10 @@ class Pipeline:
     def stop(self, run: Run, outcome: outcome_pb2.Outcome.ValueType) -> None:
         """The handler is gone; without effect on a run that has ended."""
         run.stop(outcome, linger_seconds=self._linger_seconds)
+
+    def running(self) -> Iterable[Run]:
+        """Every request that has not ended."""
+        return self._runs
 
     def running_keys(self, since: float) -> set[str]:
         """Of requests that began before `since`."""
@@ -238,9 +243,7 @@ class Pipeline:
         caller = run.principal.caller
         if run.hit is not None:
             return [self._hit_record(run, run.hit, caller)]
-        return [
-            leg.record(run.completion_id, caller, run.request, looked=run.is_cacheable) for leg in run.legs
-        ]
+        return records_of(run)
 
     def _hit_record(
         self, run: Run, hit: completion_pb2.CachedCompletion, caller: caller_pb2.Caller

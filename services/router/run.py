@@ -43,6 +43,7 @@ class Run:
     share: Share
     # Found by admission.
     reserved: bool = False
+    checkpointed_pieces: int = 0
     hold_ids: list[str] = field(default_factory=list)
     # Beside the one that has the completion's id.
     more_reservations: list[str] = field(default_factory=list)

@@ -10,6 +10,7 @@ import grpc
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
+from services.router.checkpoints import EVERY_SECONDS
 from tests.support.accounting import (
     RUNS,
     all_settled,
@@ -105,3 +106,39 @@ async def test_what_a_killed_router_had_spooled_is_booked_by_the_next(tmp_path: 
         entries = await suite.entries()
         assert len(entries) == runs + 2
         assert {entry.record.usage.output_tokens for entry in entries} == {TOKENS}
+
+
+async def test_what_was_streamed_before_a_kill_is_booked_by_the_next_router_and_nothing_stays_held(
+    tmp_path: Path,
+) -> None:
+    """All tokens came more than a checkpoint's interval before; a whole answer that had not come is not known."""
+    models = {"whole": ["sim-small"], "m": [f"sim-small@hang-after={TOKENS}"], "late": ["sim-small@hang=1"]}
+    async with in_process(tmp_path, router_section(models)) as suite:
+        own = tmp_path / "own"
+        async with (
+            router_process(suite, own) as process,
+            grpc.aio.insecure_channel(process.address) as channel,
+        ):
+            router = RouterServiceStub(channel)
+            text = await first_tokens(suite)
+
+            async def begin(_number: int) -> Any:
+                call = router.StreamComplete(ask("m"), metadata=suite.metadata)
+                await read_until(call, text)
+                return call
+
+            calls = await many(begin)
+            whole = router.Complete(ask("late"), metadata=suite.metadata)
+            await until(lambda: suite.holds()["open"] == RUNS + 1, "every hold")
+            await asyncio.sleep(2 * EVERY_SECONDS)
+            process.signal(signal.SIGKILL)
+            await process.ended()
+            for call in (*calls, whole):
+                call.cancel()
+        async with router_process(suite, own):
+            await until(lambda: not suite.holds()["open"], "the end of every hold")
+        entries = [entry.record for entry in await suite.entries() if "@" in entry.record.model]
+        assert [entry.usage.output_tokens for entry in entries] == [TOKENS] * RUNS
+        assert {entry.outcome for entry in entries} == {outcome_pb2.OUTCOME_ABORTED}
+        assert {entry.labels["headgate/from-checkpoint"] for entry in entries} == {"true"}
+        assert suite.holds() == {"captured": RUNS + 1, "voided": 1}

@@ -33,6 +33,7 @@ LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("--entries",),
     ),
     "budgets": ((),),
+    "holds": ((), ("--orphaned",)),
     "keys create": (("--name", HOSTILE),),
     "keys list": ((),),
     "keys revoke": ((HOSTILE,),),

@@ -146,6 +146,7 @@ _BILLING = _of(
     Call("SetBudget", {"budget": _BUDGET}),
     Call("GetBudget", {"budget_id": "$unique/monthly"}),
     Call("ListBudgets", {"organization_id": "$unique"}),
+    Call("ListHolds", {"organization_id": "$unique"}),
     Call("Authorize", _AUTHORIZE),
     Call("Capture", _CAPTURE),
     Call("BatchAuthorize", {"requests": [{**_AUTHORIZE, "hold_id": "$unique-2"}]}),

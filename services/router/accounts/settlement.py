@@ -15,6 +15,8 @@ from services.router.accounts.spool import Spool
 from services.router.peers import Billing
 
 _CAPTURE, _VOID = b"C", b"V"
+# What is kept while a request runs, and sent only by the next process: its hold, and what it has used so far.
+_OPEN, _CHECKPOINT = b"O", b"P"
 _REPLAY_BATCH = 64
 _IDLE_SECONDS = 0.25
 _MAX_BACKOFF_SECONDS = 2.0
@@ -45,6 +47,7 @@ class Settlements:
         self._log = log
         self._on_refused = on_refused
         self._delivering: set[int] = set()
+        self._open: dict[str, int] = {}
         self._replayer: asyncio.Task[None] | None = None
 
     @property
@@ -53,9 +56,10 @@ class Settlements:
 
     @property
     def depth(self) -> int:
-        return self._spool.depth
+        return self._spool.depth - len(self._open)
 
     def start(self) -> None:
+        self._recover()
         self._replayer = asyncio.get_running_loop().create_task(self._replay_for_ever())
 
     async def stop(self) -> None:
@@ -70,13 +74,50 @@ class Settlements:
     async def capture(self, request: billing.CaptureRequest) -> billing.CaptureResponse | None:
         """Book usage. When this has started, the usage is kept; None means that billing has not answered yet."""
         number = self._spool.append(_CAPTURE + request.SerializeToString())
+        self.forget(request.hold_id)
         response: billing.CaptureResponse | None = await self._deliver(number, request)
         return response
 
     async def void(self, hold_id: str) -> None:
         """End a hold without usage; kept and delivered as a capture is."""
         request = billing.VoidRequest(hold_id=hold_id)
-        await self._deliver(self._spool.append(_VOID + request.SerializeToString()), request)
+        number = self._spool.append(_VOID + request.SerializeToString())
+        self.forget(hold_id)
+        await self._deliver(number, request)
+
+    def open(self, hold_id: str) -> None:
+        """Money is about to be held: if this process dies before it says more, the next one voids the hold."""
+        self._open[hold_id] = self._spool.append(_OPEN + hold_id.encode())
+
+    def checkpoint(self, request: billing.CaptureRequest) -> None:
+        """What a request that runs has used so far: if this process dies before it says more, the next one books it."""
+        earlier = self._open.get(request.hold_id)
+        if earlier is not None:
+            self._open[request.hold_id] = self._spool.append(_CHECKPOINT + request.SerializeToString())
+            self._spool.acknowledge(earlier)
+
+    def forget(self, hold_id: str) -> None:
+        """More was said of the request, or nothing is held for it."""
+        number = self._open.pop(hold_id, None)
+        if number is not None:
+            self._spool.acknowledge(number)
+
+    def _recover(self) -> None:
+        """Turn what dead processes had noted of requests that ran into captures and voids, unless they said more."""
+        noted: dict[str, tuple[int, bytes]] = {}
+        settled: set[str] = set()
+        for number, payload in list(self._spool.unacknowledged()):
+            kind, hold_id = payload[:1], _hold_of(payload)
+            if kind in {_CAPTURE, _VOID}:
+                settled.add(hold_id)
+                continue
+            if hold_id in noted:
+                self._spool.acknowledge(noted[hold_id][0])
+            noted[hold_id] = number, payload
+        for hold_id, (number, payload) in noted.items():
+            if hold_id not in settled:
+                self._spool.append(_as_settlement(payload))
+            self._spool.acknowledge(number)
 
     async def _deliver(self, number: int, request: Any) -> Any:
         self._delivering.add(number)
@@ -147,8 +188,23 @@ class Settlements:
         return True
 
     def _waiting(self) -> list[tuple[int, bytes]]:
+        running = {*self._open.values(), *self._delivering}
         kept = self._spool.unacknowledged()
-        return list(islice((entry for entry in kept if entry[0] not in self._delivering), _REPLAY_BATCH))
+        return list(islice((entry for entry in kept if entry[0] not in running), _REPLAY_BATCH))
+
+
+def _hold_of(payload: bytes) -> str:
+    kind, content = payload[:1], payload[1:]
+    if kind == _OPEN:
+        return content.decode()
+    message = billing.VoidRequest if kind == _VOID else billing.CaptureRequest
+    return message.FromString(content).hold_id
+
+
+def _as_settlement(payload: bytes) -> bytes:
+    if payload[:1] == _CHECKPOINT:
+        return _CAPTURE + payload[1:]
+    return _VOID + billing.VoidRequest(hold_id=payload[1:].decode()).SerializeToString()
 
 
 def _parse(payload: bytes) -> Any:

@@ -14,6 +14,7 @@ from services.billing.errors import (
     UsageConflictError,
 )
 from services.billing.store import HoldTally
+from services.billing.sweep import release
 from services.billing.usage import Cost, UsageFilter
 from tests.contract.billing.stores import (
     ALICE,
@@ -131,6 +132,55 @@ async def test_an_expired_hold_is_orphaned_and_stays_held_until_it_is_resolved(s
     (result,) = await stores.ledger.post([Capture("h", (used("a", 10),))])
     assert isinstance(result, Captured)
     assert result.hold_captured
+    assert await balance(stores) == (20, 200)
+
+
+async def test_a_checkpoint_books_what_is_not_booked_and_changes_nothing(stores: Stores) -> None:
+    await stores.ledger.post([hold("h", 100), hold("i", 100)])
+    await stores.ledger.post([Capture("h", (used("a", 10),))])
+    results = await stores.ledger.post(
+        [
+            Capture("h", (used("a", 4),), from_checkpoint=True),
+            Capture("i", (used("b", 4),), from_checkpoint=True),
+        ]
+    )
+    assert [isinstance(result, Captured) and result.hold_captured for result in results] == [True, True]
+    entries = await stores.ledger.entries(UsageFilter(), None, 10)
+    assert sorted((entry.record.attempt_id, entry.record.tokens.input) for entry in entries) == sorted(
+        (each.attempt_id, each.tokens.input) for each in (used("a", 10), used("b", 4))
+    )
+
+
+async def test_unresolved_holds_are_listed_by_expiry_in_pages(stores: Stores) -> None:
+    for number in range(5):
+        await stores.ledger.post([hold(f"h{number}", 100, ttl_ns=(5 - number) * HOUR)])
+    await stores.ledger.post([Void("h2")])
+    await stores.ledger.orphan_expired(NOON + HOUR)
+    first = await stores.ledger.unresolved_holds("", None, (-1, ""), 2)
+    assert [(each.hold_id, each.state) for each in first] == [
+        ("h4", HoldState.ORPHANED),
+        ("h3", HoldState.OPEN),
+    ]
+    rest = await stores.ledger.unresolved_holds("acme", None, (first[-1].expire_ns, "h3"), 10)
+    assert [each.hold_id for each in rest] == ["h1", "h0"]
+    orphans = await stores.ledger.unresolved_holds("acme", HoldState.ORPHANED, (-1, ""), 10)
+    assert [each.hold_id for each in orphans] == ["h4"]
+    assert await stores.ledger.unresolved_holds("nobody", None, (-1, ""), 10) == []
+
+
+async def test_orphans_are_released_after_their_grace_and_late_usage_is_booked_all_the_same(
+    stores: Stores,
+) -> None:
+    await stores.budgets.put_budget(budget(1000))
+    await stores.ledger.post([hold("h", 100), hold("later", 100, ttl_ns=3 * HOUR)])
+    await stores.ledger.orphan_expired(NOON + HOUR)
+    assert await release(stores.ledger, NOON + HOUR - 1) == 0
+    assert await release(stores.ledger, NOON + HOUR) == 1
+    assert await release(stores.ledger, NOON + HOUR) == 0
+    assert await balance(stores) == (0, 200)
+    (result,) = await stores.ledger.post([Capture("h", (used("a", 10),))])
+    assert isinstance(result, Captured)
+    assert not result.hold_captured
     assert await balance(stores) == (20, 200)
 
 

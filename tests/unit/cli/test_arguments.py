@@ -64,6 +64,7 @@ def test_help_lists_the_commands_and_the_exit_codes() -> None:
         "limits",
         "usage",
         "budgets",
+        "holds",
         "whoami",
         "models",
         "targets",

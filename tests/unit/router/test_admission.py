@@ -1,5 +1,7 @@
 """How much is reserved and held for a request that asks for several answers, returned or not."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,9 @@ import pytest
 from headgate.billing.v1 import billing_service_pb2 as billing
 from headgate.cache.v1 import cache_service_pb2 as cache
 from headgate.router.v1 import completion_pb2
+from services.router.accounts.refused import RefusedFiles
+from services.router.accounts.settlement import Settlements
+from services.router.accounts.spool import open_spool
 from services.router.admission import Admission, AdmissionPolicy
 from services.router.holding import AnswerBytes
 from services.router.run import Run
@@ -61,7 +66,11 @@ async def admitted(options: dict[str, Any], **fields: Any) -> tuple[Any, billing
         started_at=0.0,
         share=AnswerBytes(1024).share("k1"),
     )
-    await Admission(limits, RecordingCache(), bank, policy).admit(run)
+    with tempfile.TemporaryDirectory() as folder:
+        spool, _ = open_spool(Path(folder), 1_000_000)
+        settlements = Settlements(spool, bank, RefusedFiles(Path(folder), 1_000_000), None, lambda: None)
+        await Admission(limits, RecordingCache(), bank, settlements, policy).admit(run)
+        spool.close()
     return limits.open["c"], bank.asked
 
 

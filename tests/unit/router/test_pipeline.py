@@ -88,9 +88,9 @@ class Stage:
             admit_without_limits=True,
             on_peer_lost=self.observer.peer_lost,
         )
-        admission = Admission(self.limits, self.cache, self.bank, policy)
-        health = {target.target_id: TargetHealth() for target in targets}
         self.settlements = Settlements(spool, self.bank, refused, self.observer, lambda: None)
+        admission = Admission(self.limits, self.cache, self.bank, self.settlements, policy)
+        health = {target.target_id: TargetHealth() for target in targets}
         self.limit_settlements = LimitSettlements(self.limits, lambda: 1.0, self.observer.peer_lost)
         ids = count(1)
         self.pipeline = Pipeline(

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, case, func, select, tuple_, update
 
 from services._runtime.errors import GatewayError
-from services.billing.books import Authorize, HoldState, Operation, Result, UnpricedPolicy
+from services.billing.books import Authorize, Hold, HoldState, Operation, Result, UnpricedPolicy
 from services.billing.pricing import TokenCounts
 from services.billing.store import HoldTally
 from services.billing.stores.sql import rows
@@ -70,6 +70,20 @@ class SqlLedger:
             .values(state=int(HoldState.ORPHANED))
         )
         return await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def unresolved_holds(
+        self, organization_id: str, state: HoldState | None, after: tuple[int, str], limit: int
+    ) -> Sequence[Hold]:
+        unresolved = holds.c.state <= int(HoldState.ORPHANED)
+        conditions = [unresolved, tuple_(holds.c.expire_ns, holds.c.hold_id) > tuple_(*after)]
+        if state is not None:
+            conditions.append(holds.c.state == int(state))
+        if organization_id:
+            conditions.append(holds.c.organization_id == organization_id)
+        place = (holds.c.expire_ns, holds.c.hold_id)
+        statement = select(holds).where(*conditions).order_by(*place).limit(limit)
+        found = await self._database.read(lambda connection: connection.execute(statement).all())
+        return [rows.hold_of(row) for row in found]
 
     async def hold_tallies(self) -> dict[HoldState, HoldTally]:
         statement = (

@@ -232,3 +232,80 @@ async def test_a_disk_that_fails_is_told_and_does_not_end_delivery(
     desk.bank.outage.end()
     await delivered(desk)
     assert "the spool's disk fails; no requests are admitted until it works" in desk.log.lines
+
+
+class Killed(Desk):
+    """A desk whose process is gone: its folder's lock is free, and nothing else of it is left in memory."""
+
+    def die(self) -> None:
+        self.spool.close()
+
+
+def checkpoint(number: int, output_tokens: int) -> billing.CaptureRequest:
+    noted = order(number)
+    noted.records[0].usage.output_tokens = output_tokens
+    noted.from_checkpoint = True
+    return noted
+
+
+async def after_a_kill(tmp_path: Path, bank: RecordingBilling, killed: Killed) -> None:
+    """Another process delivers all that the killed one left."""
+    killed.die()
+    other = Desk(tmp_path, bank)
+    other.settlements.start()
+    await until(lambda: other.settlements.depth == 0, "delivery")
+    await other.settlements.stop()
+
+
+async def test_of_a_killed_process_the_last_checkpoint_is_booked_and_no_earlier_one(
+    tmp_path: Path, bank: RecordingBilling
+) -> None:
+    killed = Killed(tmp_path, bank)
+    killed.settlements.open("h1")
+    for tokens in (3, 5, 8):
+        killed.settlements.checkpoint(checkpoint(1, tokens))
+    await after_a_kill(tmp_path, bank, killed)
+    assert bank.captured == {"h1": 1}
+    assert bank.ledger["a1"].usage.output_tokens == 8
+
+
+async def test_what_a_killed_process_had_begun_and_not_noted_more_of_is_void(
+    tmp_path: Path, bank: RecordingBilling
+) -> None:
+    killed = Killed(tmp_path, bank)
+    killed.settlements.open("h1")
+    await after_a_kill(tmp_path, bank, killed)
+    assert (bank.void_holds, bank.captured) == ({"h1": 1}, {})
+
+
+async def test_a_checkpoint_of_what_was_captured_says_nothing_any_more(
+    tmp_path: Path, bank: RecordingBilling
+) -> None:
+    killed = Killed(tmp_path, bank)
+    bank.outage["capture"] = GatewayError("gone")
+    bank.outage["void"] = GatewayError("gone")
+    for number in (1, 2):
+        killed.settlements.open(f"h{number}")
+        killed.settlements.checkpoint(checkpoint(number, 1))
+    await killed.settlements.capture(order(1))
+    await killed.settlements.void("h2")
+    # As if the disk had kept them: a record is never marked, and its segment goes when all of it is acknowledged.
+    killed.spool.append(b"P" + checkpoint(1, 1).SerializeToString())
+    killed.spool.append(b"Oh2")
+    bank.outage.end()
+    await after_a_kill(tmp_path, bank, killed)
+    assert (bank.captured, bank.void_holds) == ({"h1": 1}, {"h2": 1})
+    assert bank.ledger["a1"].usage.output_tokens == 2
+
+
+async def test_what_runs_is_not_sent_and_counts_for_nothing_that_waits(desk: Desk) -> None:
+    desk.settlements.start()
+    desk.settlements.open("h1")
+    desk.settlements.checkpoint(checkpoint(1, 3))
+    await asyncio.sleep(0.02)
+    assert (desk.bank.calls, desk.settlements.depth) == ([], 0)
+    await desk.settlements.capture(order(1))
+    assert (desk.bank.captured, desk.spool.depth) == ({"h1": 1}, 0)
+    # A tick that comes later opens nothing again.
+    desk.settlements.checkpoint(checkpoint(1, 9))
+    assert desk.spool.depth == 0

@@ -55,6 +55,11 @@ class BillingServiceStub:
                 request_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.VoidRequest.SerializeToString,
                 response_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.VoidResponse.FromString,
                 _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/headgate.billing.v1.BillingService/ListHolds',
+                request_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
         self.BatchAuthorize = channel.unary_unary(
                 '/headgate.billing.v1.BillingService/BatchAuthorize',
                 request_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.BatchAuthorizeRequest.SerializeToString,
@@ -158,6 +163,13 @@ class BillingServiceServicer:
 
     def Void(self, request, context):
         """Ends a hold without usage. Idempotent; a hold that is unknown or was resolved is reported in the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Reads holds that are not resolved, those that expire first at the head. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,6 +293,11 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.Void,
                     request_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.VoidRequest.FromString,
                     response_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.VoidResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ListHoldsRequest.FromString,
+                    response_serializer=headgate_dot_billing_dot_v1_dot_billing__service__pb2.ListHoldsResponse.SerializeToString,
             ),
             'BatchAuthorize': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchAuthorize,
@@ -440,6 +457,33 @@ class BillingService:
             '/headgate.billing.v1.BillingService/Void',
             headgate_dot_billing_dot_v1_dot_billing__service__pb2.VoidRequest.SerializeToString,
             headgate_dot_billing_dot_v1_dot_billing__service__pb2.VoidResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.billing.v1.BillingService/ListHolds',
+            headgate_dot_billing_dot_v1_dot_billing__service__pb2.ListHoldsRequest.SerializeToString,
+            headgate_dot_billing_dot_v1_dot_billing__service__pb2.ListHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class BillingServiceStub:
     """
     Void: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.VoidRequest, _billing_service_pb2.VoidResponse]
     """Ends a hold without usage. Idempotent; a hold that is unknown or was resolved is reported in the answer."""
+    ListHolds: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.ListHoldsRequest, _billing_service_pb2.ListHoldsResponse]
+    """Reads holds that are not resolved, those that expire first at the head. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     BatchAuthorize: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.BatchAuthorizeRequest, _billing_service_pb2.BatchAuthorizeResponse]
     """Many Authorize calls in one; each decided by itself, in order."""
     BatchCapture: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.BatchCaptureRequest, _billing_service_pb2.BatchCaptureResponse]
@@ -112,6 +114,8 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """
     Void: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.VoidRequest, _billing_service_pb2.VoidResponse]  # type: ignore[assignment]
     """Ends a hold without usage. Idempotent; a hold that is unknown or was resolved is reported in the answer."""
+    ListHolds: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.ListHoldsRequest, _billing_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
+    """Reads holds that are not resolved, those that expire first at the head. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     BatchAuthorize: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.BatchAuthorizeRequest, _billing_service_pb2.BatchAuthorizeResponse]  # type: ignore[assignment]
     """Many Authorize calls in one; each decided by itself, in order."""
     BatchCapture: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.BatchCaptureRequest, _billing_service_pb2.BatchCaptureResponse]  # type: ignore[assignment]
@@ -186,6 +190,14 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_billing_service_pb2.VoidResponse, _abc.Awaitable[_billing_service_pb2.VoidResponse]]:
         """Ends a hold without usage. Idempotent; a hold that is unknown or was resolved is reported in the answer."""
+
+    @_abc_1.abstractmethod
+    def ListHolds(
+        self,
+        request: _billing_service_pb2.ListHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.ListHoldsResponse, _abc.Awaitable[_billing_service_pb2.ListHoldsResponse]]:
+        """Reads holds that are not resolved, those that expire first at the head. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
 
     @_abc_1.abstractmethod
     def BatchAuthorize(
