@@ -66,6 +66,12 @@ def holds(billing: Peer, organization: str, *, orphaned: bool) -> Iterator[billi
             return
 
 
+def rename_key(billing: Peer, key_id: str, name: str) -> pb.Key:
+    stub = AccountServiceStub(billing.channel)
+    response = billing.call(stub.RenameKey, pb.RenameKeyRequest(key_id=key_id, display_name=name))
+    return cast("pb.Key", response.key)
+
+
 def revoke_key(billing: Peer, key_id: str) -> pb.Key:
     stub = AccountServiceStub(billing.channel)
     response = billing.call(stub.RevokeKey, pb.RevokeKeyRequest(key_id=key_id))

@@ -90,6 +90,25 @@ def _state(key: Any) -> tuple[str, str]:
     return ("revoked", "red") if key.HasField("revoke_time") else ("in use", "green")
 
 
+@app.command("rename")
+def rename(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or the whole key.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name; '' for none.")],
+    as_json: Json = False,
+    billing: Billing = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Give a key another name."""
+    from cli import accounts, output
+
+    key_id = accounts.key_id_of(key)
+    with peer("billing", billing, data_dir) as asked:
+        renamed = accounts.rename_key(asked, key_id, name)
+    if as_json:
+        return output.print_json(output.as_json(renamed))
+    return echo(f"{key_id} is called {renamed.display_name or 'nothing'} now")
+
+
 @app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or the whole key.")],

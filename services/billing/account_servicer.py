@@ -18,6 +18,7 @@ from services.billing.resource_messages import (
     resolved_message,
 )
 from services.billing.store import AccountStore
+from services.billing.usage_messages import text
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AccountService"].full_name
 
@@ -75,6 +76,10 @@ class AccountServicer(AccountServiceServicer):
         if stored is None:
             raise UnknownResourceError(f"no key {request.key_id}")
         return pb.GetKeyResponse(key=key_message(stored.key))
+
+    async def RenameKey(self, request: pb.RenameKeyRequest, context: Any) -> pb.RenameKeyResponse:
+        name = text(request.display_name, "display_name")
+        return pb.RenameKeyResponse(key=key_message(await self._accounts.rename_key(request.key_id, name)))
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Any) -> pb.RevokeKeyResponse:
         key = await self._accounts.revoke_key(request.key_id, self._now_ns())

@@ -128,6 +128,10 @@ class AccountStore(Protocol):
         """By time of creation and id, of those whose fields are not empty, those above `after`."""
         ...
 
+    async def rename_key(self, key_id: str, display_name: str) -> Key:
+        """:raises UnknownResourceError: there is none."""
+        ...
+
     async def revoke_key(self, key_id: str, now_ns: int) -> Key:
         """The key, revoked at the earliest time that this was asked for.
 

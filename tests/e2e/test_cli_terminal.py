@@ -36,6 +36,7 @@ LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "holds": ((), ("--orphaned",)),
     "keys create": (("--name", HOSTILE),),
     "keys list": ((),),
+    "keys rename": ((HOSTILE, HOSTILE),),
     "keys revoke": ((HOSTILE,),),
     "limits": ((),),
     "limits list": ((),),

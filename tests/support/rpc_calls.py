@@ -173,6 +173,7 @@ _ACCOUNTS = _of(
     Call("ListKeys", {"organization_id": "$unique"}),
     Call("GetKey", {"key_id": "$key_id"}),
     Call("ResolveKey", {"token": "$token"}),
+    Call("RenameKey", {"key_id": "$key_id", "display_name": "another"}),
     Call("RevokeKey", {"key_id": "$key_id"}),
 )
 

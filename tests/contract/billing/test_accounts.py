@@ -89,6 +89,18 @@ async def test_a_key_knows_whether_a_hard_budget_binds_it(
     assert stored.has_hard_budget is is_bound
 
 
+async def test_a_key_gets_another_name_and_nothing_else_of_it_changes(stores: Stores) -> None:
+    await add_key(stores, KEY)
+    renamed = replace(KEY, display_name="prod [/x]")
+    assert await stores.accounts.rename_key("k1", "prod [/x]") == renamed
+    assert await stores.accounts.rename_key("k1", "prod [/x]") == renamed
+    stored = await stores.accounts.stored_key("k1")
+    assert stored is not None
+    assert stored.key == renamed
+    with pytest.raises(UnknownResourceError):
+        await stores.accounts.rename_key("k2", "x")
+
+
 async def test_a_key_is_revoked_once_and_for_ever(stores: Stores) -> None:
     await add_key(stores, KEY)
     assert await stores.accounts.revoke_key("k1", NOON + 1) == replace(KEY, revoke_ns=NOON + 1)

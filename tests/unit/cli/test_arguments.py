@@ -85,6 +85,6 @@ def test_help_lists_the_commands_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize("group", ["keys", "limits"])
 def test_every_command_of_a_group_has_json(group: str) -> None:
-    listed = {"keys": ("create", "list", "revoke"), "limits": ("list", "set", "delete")}[group]
+    listed = {"keys": ("create", "list", "rename", "revoke"), "limits": ("list", "set", "delete")}[group]
     for command in listed:
         assert "--json" in RUNNER.invoke(app, [group, command, "--help"]).stdout

@@ -83,13 +83,15 @@ class SqlAccounts:
         found = await self._database.read(lambda connection: connection.execute(statement).all())
         return [rows.key_of(row) for row in found]
 
+    async def rename_key(self, key_id: str, display_name: str) -> Key:
+        return await self._change_key(key_id, display_name=display_name)
+
     async def revoke_key(self, key_id: str, now_ns: int) -> Key:
+        return await self._change_key(key_id, revoke_ns=func.coalesce(api_keys.c.revoke_ns, now_ns))
+
+    async def _change_key(self, key_id: str, **values: Any) -> Key:
         def body(connection: Connection) -> Key:
-            connection.execute(
-                update(api_keys)
-                .where(api_keys.c.key_id == key_id)
-                .values(revoke_ns=func.coalesce(api_keys.c.revoke_ns, now_ns))
-            )
+            connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(**values))
             row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).one_or_none()
             if row is None:
                 raise UnknownResourceError(f"no key {key_id}")

@@ -67,6 +67,11 @@ class AccountServiceStub:
                 request_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyRequest.SerializeToString,
                 response_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyResponse.FromString,
                 _registered_method=True)
+        self.RenameKey = channel.unary_unary(
+                '/headgate.billing.v1.AccountService/RenameKey',
+                request_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.RenameKeyRequest.SerializeToString,
+                response_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.RenameKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/headgate.billing.v1.AccountService/RevokeKey',
                 request_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.RevokeKeyRequest.SerializeToString,
@@ -128,6 +133,13 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenameKey(self, request, context):
+        """Renames a key; nothing else of one changes. Idempotent. NOT_FOUND `NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeKey(self, request, context):
         """Ends a key for ever. Idempotent. Routers learn of it within their key cache's lifetime. NOT_FOUND `NOT_FOUND`.
         """
@@ -174,6 +186,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.GetKey,
                     request_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyRequest.FromString,
                     response_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyResponse.SerializeToString,
+            ),
+            'RenameKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameKey,
+                    request_deserializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.RenameKeyRequest.FromString,
+                    response_serializer=headgate_dot_billing_dot_v1_dot_account__service__pb2.RenameKeyResponse.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
@@ -351,6 +368,33 @@ class AccountService:
             '/headgate.billing.v1.AccountService/GetKey',
             headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyRequest.SerializeToString,
             headgate_dot_billing_dot_v1_dot_account__service__pb2.GetKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.billing.v1.AccountService/RenameKey',
+            headgate_dot_billing_dot_v1_dot_account__service__pb2.RenameKeyRequest.SerializeToString,
+            headgate_dot_billing_dot_v1_dot_account__service__pb2.RenameKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

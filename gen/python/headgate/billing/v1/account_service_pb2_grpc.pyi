@@ -50,6 +50,8 @@ class AccountServiceStub:
     """Reads keys, without secrets, ordered by time of creation. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     GetKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetKeyRequest, _account_service_pb2.GetKeyResponse]
     """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`."""
+    RenameKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.RenameKeyRequest, _account_service_pb2.RenameKeyResponse]
+    """Renames a key; nothing else of one changes. Idempotent. NOT_FOUND `NOT_FOUND`."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.RevokeKeyRequest, _account_service_pb2.RevokeKeyResponse]
     """Ends a key for ever. Idempotent. Routers learn of it within their key cache's lifetime. NOT_FOUND `NOT_FOUND`."""
     ResolveKey: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ResolveKeyRequest, _account_service_pb2.ResolveKeyResponse]
@@ -77,6 +79,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Reads keys, without secrets, ordered by time of creation. INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     GetKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetKeyRequest, _account_service_pb2.GetKeyResponse]  # type: ignore[assignment]
     """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`."""
+    RenameKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RenameKeyRequest, _account_service_pb2.RenameKeyResponse]  # type: ignore[assignment]
+    """Renames a key; nothing else of one changes. Idempotent. NOT_FOUND `NOT_FOUND`."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RevokeKeyRequest, _account_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Ends a key for ever. Idempotent. Routers learn of it within their key cache's lifetime. NOT_FOUND `NOT_FOUND`."""
     ResolveKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ResolveKeyRequest, _account_service_pb2.ResolveKeyResponse]  # type: ignore[assignment]
@@ -137,6 +141,14 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.GetKeyResponse, _abc.Awaitable[_account_service_pb2.GetKeyResponse]]:
         """Reads one key, without its secret. NOT_FOUND `NOT_FOUND`."""
+
+    @_abc_1.abstractmethod
+    def RenameKey(
+        self,
+        request: _account_service_pb2.RenameKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.RenameKeyResponse, _abc.Awaitable[_account_service_pb2.RenameKeyResponse]]:
+        """Renames a key; nothing else of one changes. Idempotent. NOT_FOUND `NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def RevokeKey(
