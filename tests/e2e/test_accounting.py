@@ -252,7 +252,7 @@ async def test_a_second_target_goes_on_after_output(tmp_path: Path) -> None:
 
         await many(fail_over)
         await all_settled(suite)
-        entries = await check_books(suite, runs=RUNS, attempts=2 * RUNS)
+        entries = await check_books(suite, runs=RUNS, attempts=2 * RUNS, again=RUNS)
         assert sources(entries) == COUNTED
 
 

@@ -35,6 +35,7 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
     "headgate usage --mine": ("Usage of my user since", "Model", "Cost"),
     "headgate usage --by": ("User", "Model", "Cost", "sim-small"),
     "headgate targets": ("sim-large", "healthy"),
+    "headgate holds": ("Hold", "Expires"),
     "export KEY=$(headgate keys create)": ("this is the only time that it is shown",),
     "50051 list": ("headgate.router.v1.RouterService",),
     "describe headgate.router.v1.CompletionRequest": ("is a message:", "string prompt = 2"),

@@ -92,9 +92,10 @@ async def all_settled(suite: InProcessSuite) -> None:
 
 
 async def check_books(
-    suite: InProcessSuite, *, runs: int, attempts: int | None = None, voided: int = 0
+    suite: InProcessSuite, *, runs: int, attempts: int | None = None, voided: int = 0, again: int = 0
 ) -> list[billing_usage.LedgerEntry]:
-    """The ledger's entries, after the books were found true: for `runs` requests of which `voided` used nothing.
+    """The ledger's entries, after the books were found true: for `runs` requests of which `voided` used nothing, and `again`
+    of which were reserved for once more, before another attempt.
 
     One settled reservation and one resolved hold per request, one entry per attempt, and in each the tokens that the
     simulator served; an input that could only be estimated is flagged so.
@@ -102,7 +103,7 @@ async def check_books(
     entries = await suite.entries()
     attempts = runs - voided if attempts is None else attempts
     assert len({entry.record.attempt_id for entry in entries}) == len(entries) == attempts
-    settled = {"settled": runs - voided, "released": voided}
+    settled = {"settled": runs - voided, "released": voided + again}
     assert suite.reservations() == Counter({state: count for state, count in settled.items() if count})
     held = {"captured": runs - voided, "voided": voided}
     assert suite.holds() == Counter({state: count for state, count in held.items() if count})
