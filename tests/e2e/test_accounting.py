@@ -28,8 +28,7 @@ from tests.support.waiting import until
 COUNTED = {usage_pb2.USAGE_SOURCE_PROVIDER}
 ESTIMATED = {usage_pb2.USAGE_SOURCE_ESTIMATED}
 DEADLINE_SECONDS = 4.0
-# More than the client's window takes, and no more than is queued behind it.
-LONG = 1_150
+LONG = 8_000
 """Tokens of an answer larger than what a client that does not read, and the server before it, take: with log probabilities
 about 250 KB."""
 
@@ -157,7 +156,9 @@ async def test_the_client_cancels_a_whole_answer_that_is_then_waited_for(tmp_pat
         assert {entry.record.usage.output_tokens for entry in entries} == {8}
 
 
-async def test_the_client_cancels_in_a_blocked_write(tmp_path: Path) -> None:
+async def test_the_client_cancels_in_a_blocked_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Far more than the client's window takes is queued behind the write, and the provider is read to its last token.
+    monkeypatch.setattr("services.router.run.QUEUED_BYTES", 1024 * 1024)
     model = f"sim-small@tokens={LONG + 1},hang-after={LONG}"
     # That a provider's count outlives a cancel is shown above; with one in each of so many events this would take long.
     section = router_section({"m": [model]}, continuous_usage=False)
@@ -167,7 +168,8 @@ async def test_the_client_cancels_in_a_blocked_write(tmp_path: Path) -> None:
         router = RouterServiceStub(suite.channel("router", narrow))
 
         async def cancel(number: int) -> None:
-            call = router.StreamComplete(ask("m", number, top_logprobs=0), metadata=suite.metadata)
+            request = ask("m", number, top_logprobs=0, max_output_tokens=LONG + 1)
+            call = router.StreamComplete(request, metadata=suite.metadata)
             assert await call.read() is not grpc.aio.EOF
             run = await begun(suite, number)
             await until(lambda: run.legs[-1].pieces == LONG, "the last token")

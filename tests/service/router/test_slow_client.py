@@ -1,6 +1,7 @@
 """A client that stops reading is cut off after a while; what was produced is settled."""
 
 import grpc
+import pytest
 
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1.router_service_pb2_grpc import RouterServiceStub
@@ -12,14 +13,18 @@ RUNS = 10
 SLOW = {"HEADGATE_ROUTER_WRITE_TIMEOUT_SECONDS": "0.3"}
 
 
-async def test_a_client_that_does_not_read_is_cut_off_and_billed(start_router: StartRouter) -> None:
-    section = router_section({"m": ["sim-small@tokens=5501,hang-after=5500"]}, continuous_usage=False)
+async def test_a_client_that_does_not_read_is_cut_off_and_billed(
+    start_router: StartRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far more than the client's window takes is queued behind the write, and the provider is read to its last token.
+    monkeypatch.setattr("services.router.run.QUEUED_BYTES", 1024 * 1024)
+    section = router_section({"m": ["sim-small@tokens=8001,hang-after=8000"]}, continuous_usage=False)
     async with start_router(section, **SLOW) as suite:
         narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16 * 1024)]
         router = RouterServiceStub(suite.channel("router", narrow))
 
         async def stall(number: int) -> None:
-            call = router.StreamComplete(ask("m", number, max_output_tokens=6000), metadata=suite.metadata)
+            call = router.StreamComplete(ask("m", number, max_output_tokens=9000), metadata=suite.metadata)
             assert await call.read() is not grpc.aio.EOF
             await all_settled(suite)
             # Only now it reads on, and finds how the stream ended.
