@@ -8,7 +8,9 @@ counts each organisation's apart. A limit that names no organisation in any of t
 have the tag `{*}`, and deciding it together with an organisation's own limits needs a store that sees both.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from urllib.parse import quote
 
 from services.ratelimit.bucket import Bucket, Kind, Shape, shape_of
@@ -88,6 +90,11 @@ class LimitTable:
             for model in (models if compiled.limit.tells_models_apart else ("",))
             if compiled.limit.selector.matches(caller, model, labels)
         ]
+
+    @cached_property
+    def etag(self) -> str:
+        """The same for the same limits, in every replica."""
+        return hashlib.blake2b(repr(self.limits).encode(), digest_size=12).hexdigest()
 
     def may_bind(self, caller: Caller) -> bool:
         """False when no request of the caller is bound by any limit."""

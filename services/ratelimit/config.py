@@ -98,7 +98,7 @@ class LimitConfig(Section):
     shadow: bool = False
     store_loss_policy: Annotated[
         StoreLossPolicy, _member(StoreLossPolicy), _name("STORE_LOSS_POLICY_", "LOCAL_SHARE")
-    ] = StoreLossPolicy.OPEN
+    ] = StoreLossPolicy.UNSPECIFIED
 
     @field_validator("calendar_window", "concurrency", mode="before")
     @classmethod

@@ -30,12 +30,13 @@ class Metric(IntEnum):
 
     @property
     def unit(self) -> str:
-        return self.name.lower().replace("_", " ")
+        return "USD" if self is Metric.COST_NANOS else self.name.lower().replace("_", " ")
 
 
 class StoreLossPolicy(IntEnum):
     """What callers do while this service or its store can't be reached; numbered as in the contract."""
 
+    UNSPECIFIED = 0
     OPEN = 1
     CLOSED = 2
 
@@ -139,7 +140,7 @@ class Limit:
     selector: Selector = Selector()
     per: tuple[Dimension, ...] = ()
     shadow: bool = False
-    store_loss_policy: StoreLossPolicy = StoreLossPolicy.OPEN
+    store_loss_policy: StoreLossPolicy = StoreLossPolicy.UNSPECIFIED
     source: Source = Source.API
     etag: str = ""
     generation: int = 0

@@ -9,7 +9,7 @@ from services._runtime.errors import QuotaViolation
 from services.ratelimit.book import LimitBook
 from services.ratelimit.bucket import Standing
 from services.ratelimit.errors import RateLimitedError, ReservationNotFoundError
-from services.ratelimit.limit import Amounts, Caller
+from services.ratelimit.limit import Amounts, Caller, Metric
 from services.ratelimit.metrics import LimiterMetrics
 from services.ratelimit.store import BucketStore, Decision, Reservation, Resolution
 
@@ -148,12 +148,25 @@ def refusal(standings: Sequence[Standing], amounts: Amounts) -> RateLimitedError
             "metric": first.metric.name,
             "limit": str(first.capacity),
             "remaining": str(first.remaining),
+            "reset_after_seconds": f"{first.reset_after_us / 1e6:.3f}",
         },
     )
 
 
 def _why(standing: Standing, amounts: Amounts) -> str:
-    amount, unit = amounts[standing.metric - 1], standing.metric.unit
-    if standing.fits_after_us is None:
-        return f"{amount} {unit} are asked for, it holds at most {standing.capacity}: this can never fit"
-    return f"{amount} {unit} are asked for, {standing.remaining} of {standing.capacity} remain"
+    metric = standing.metric
+    amount, remaining, capacity = (
+        _shown(each, metric) for each in (amounts[metric - 1], standing.remaining, standing.capacity)
+    )
+    asked = f"{amount} {metric.unit} are asked for"
+    if standing.fits_after_us is not None:
+        return f"{asked}, {remaining} of {capacity} remain"
+    less = "" if metric is Metric.REQUESTS else "; ask for less, such as a smaller max_output_tokens"
+    return f"{asked}, it holds at most {capacity}: this can never fit{less}"
+
+
+def _shown(amount: int, metric: Metric) -> str:
+    if metric is not Metric.COST_NANOS:
+        return str(amount)
+    dollars, nanos = divmod(amount, 10**9)
+    return f"{dollars}.{nanos:09}".rstrip("0").rstrip(".")

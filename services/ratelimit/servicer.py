@@ -102,7 +102,10 @@ class RateLimitServicer(RateLimitServiceServicer):
 
     async def ListLimits(self, request: pb.ListLimitsRequest, context: Any) -> pb.ListLimitsResponse:
         limits, token = await self._book.page(request.page_size, request.page_token, to_choice(request))
-        return pb.ListLimitsResponse(limits=map(from_limit, limits), next_page_token=token)
+        etag = self._book.table.etag
+        if request.known_etag == etag:
+            return pb.ListLimitsResponse(etag=etag)
+        return pb.ListLimitsResponse(limits=map(from_limit, limits), next_page_token=token, etag=etag)
 
     async def DeleteLimit(self, request: pb.DeleteLimitRequest, context: Any) -> pb.DeleteLimitResponse:
         await self._book.delete(request.limit_id, request.etag)

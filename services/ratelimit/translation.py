@@ -110,7 +110,7 @@ def to_limit(message: limit_pb2.Limit) -> Limit:
         ),
         tuple(Dimension(dimension) for dimension in message.per),
         message.shadow,
-        StoreLossPolicy(message.store_loss_policy or StoreLossPolicy.OPEN),
+        StoreLossPolicy(message.store_loss_policy),
         Source.API,
         message.etag,
     )

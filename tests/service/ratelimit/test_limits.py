@@ -49,15 +49,29 @@ def test_a_limit_is_read_as_it_was_set(stub: RateLimitServiceStub) -> None:
     assert stored == limit
 
 
-def test_an_absent_burst_is_the_refill_and_an_absent_policy_open(stub: RateLimitServiceStub) -> None:
+def test_an_absent_burst_is_the_refill_and_an_absent_policy_stays_absent(stub: RateLimitServiceStub) -> None:
     bucket = limit_pb2.TokenBucket(refill_amount=5, refill_interval=Duration(seconds=1))
     stored = put(
         stub,
         limit_pb2.Limit(limit_id="brief", metric=limit_pb2.METRIC_COST_NANOS, token_bucket=bucket),
     )
     assert stored.token_bucket.burst == 5
-    assert stored.store_loss_policy == limit_pb2.STORE_LOSS_POLICY_OPEN
+    assert stored.store_loss_policy == limit_pb2.STORE_LOSS_POLICY_UNSPECIFIED
     stub.DeleteLimit(pb.DeleteLimitRequest(limit_id="brief"))
+
+
+def test_a_listing_that_is_known_is_not_told_again_until_a_limit_changes(stub: RateLimitServiceStub) -> None:
+    put(stub, hourly("listed", "o", 1))
+    first = stub.ListLimits(pb.ListLimitsRequest(page_size=1))
+    again = stub.ListLimits(pb.ListLimitsRequest(page_size=1, known_etag=first.etag))
+    assert first.etag
+    assert again == pb.ListLimitsResponse(etag=first.etag)
+    put(stub, hourly("listed", "o", 2))
+    changed = stub.ListLimits(pb.ListLimitsRequest(known_etag=first.etag))
+    assert changed.etag != first.etag
+    assert "listed" in [limit.limit_id for limit in changed.limits]
+    stub.DeleteLimit(pb.DeleteLimitRequest(limit_id="listed"))
+    assert stub.ListLimits(pb.ListLimitsRequest()).etag != changed.etag
 
 
 def test_a_stale_etag_changes_nothing(stub: RateLimitServiceStub) -> None:

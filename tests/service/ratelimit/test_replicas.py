@@ -53,6 +53,8 @@ async def test_a_limit_set_on_one_replica_binds_on_all_and_is_counted_once(redis
         async with asyncio.timeout(CALL_SECONDS):
             while not (await stubs[1].Reserve(reserve("probe", "acme"))).statuses:
                 pass
+        etags = {(await stub.ListLimits(pb.ListLimitsRequest())).etag for stub in stubs}
+        assert len(etags) == 1
         batches = [
             stubs[number % 2].BatchReserve(
                 pb.BatchReserveRequest(

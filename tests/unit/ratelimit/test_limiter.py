@@ -1,5 +1,6 @@
 """What a caller is told, and what is not kept."""
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from services.ratelimit.book import LimitBook
@@ -112,7 +113,13 @@ def test_a_refusal_names_the_first_and_all_that_refuse_and_the_longest_wait() ->
     assert error.message == "limit first refused: 3 requests are asked for, 1 of 5 remain"
     assert [violation.subject for violation in error.quota_violations] == ["limit:first", "limit:second"]
     assert error.retry_after_seconds == 7
-    assert error.metadata == {"limit_id": "first", "metric": "REQUESTS", "limit": "5", "remaining": "1"}
+    assert error.metadata == {
+        "limit_id": "first",
+        "metric": "REQUESTS",
+        "limit": "5",
+        "remaining": "1",
+        "reset_after_seconds": "0.000",
+    }
 
 
 def test_when_one_limit_can_never_hold_it_no_time_is_named() -> None:
@@ -123,3 +130,24 @@ def test_when_one_limit_can_never_hold_it_no_time_is_named() -> None:
     assert error.retry_after_seconds is None
     assert not error.retryable
     assert "can never fit" in error.quota_violations[1].description
+
+
+def test_cost_is_told_in_dollars_and_what_can_never_fit_with_what_to_do() -> None:
+    never = Standing(
+        "spend",
+        Metric.COST_NANOS,
+        1_000_000,
+        shadow=False,
+        exceeded=True,
+        remaining=400_000,
+        reset_after_us=SECOND,
+        fits_after_us=None,
+    )
+    error = refusal([never], amounts(cost_nanos=2_463_600_000))
+    assert error.message == (
+        "limit spend refused: 2.4636 USD are asked for, it holds at most 0.001: this can never fit; ask for less, such as a "
+        "smaller max_output_tokens"
+    )
+    assert not error.retryable
+    later = refusal([replace(never, fits_after_us=SECOND)], amounts(cost_nanos=500_000))
+    assert later.message == "limit spend refused: 0.0005 USD are asked for, 0.0004 of 0.001 remain"

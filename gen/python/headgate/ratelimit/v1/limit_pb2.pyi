@@ -70,7 +70,9 @@ class _MetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Metric.ValueTy
     METRIC_TOTAL_TOKENS: _Metric.ValueType  # 4
     """Input and output tokens together."""
     METRIC_COST_NANOS: _Metric.ValueType  # 5
-    """Cost in nano-USD."""
+    """Cost in nano-USD, of every attempt: at most what billing holds for the request, then what it was charged. An answer of the
+    cache and a model without a price cost 0.
+    """
     METRIC_CONCURRENT_REQUESTS: _Metric.ValueType  # 6
     """Requests in flight at one time."""
 
@@ -88,7 +90,9 @@ METRIC_OUTPUT_TOKENS: Metric.ValueType  # 3
 METRIC_TOTAL_TOKENS: Metric.ValueType  # 4
 """Input and output tokens together."""
 METRIC_COST_NANOS: Metric.ValueType  # 5
-"""Cost in nano-USD."""
+"""Cost in nano-USD, of every attempt: at most what billing holds for the request, then what it was charged. An answer of the
+cache and a model without a price cost 0.
+"""
 METRIC_CONCURRENT_REQUESTS: Metric.ValueType  # 6
 """Requests in flight at one time."""
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
@@ -132,11 +136,11 @@ class _StoreLossPolicy:
 class _StoreLossPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StoreLossPolicy.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     STORE_LOSS_POLICY_UNSPECIFIED: _StoreLossPolicy.ValueType  # 0
-    """As STORE_LOSS_POLICY_OPEN."""
+    """The limit leaves it to its callers: a router does as HEADGATE_ROUTER_LIMITS_LOST says."""
     STORE_LOSS_POLICY_OPEN: _StoreLossPolicy.ValueType  # 1
-    """Admit."""
+    """Admit, unless another limit that binds the request says otherwise."""
     STORE_LOSS_POLICY_CLOSED: _StoreLossPolicy.ValueType  # 2
-    """Refuse."""
+    """Refuse, whatever other limits say."""
     STORE_LOSS_POLICY_LOCAL_SHARE: _StoreLossPolicy.ValueType  # 3
     """Decide locally with the limit divided by the number of replicas, for a bounded time. Not in this version."""
 
@@ -144,11 +148,11 @@ class StoreLossPolicy(_StoreLossPolicy, metaclass=_StoreLossPolicyEnumTypeWrappe
     """What to do while limits can't be decided."""
 
 STORE_LOSS_POLICY_UNSPECIFIED: StoreLossPolicy.ValueType  # 0
-"""As STORE_LOSS_POLICY_OPEN."""
+"""The limit leaves it to its callers: a router does as HEADGATE_ROUTER_LIMITS_LOST says."""
 STORE_LOSS_POLICY_OPEN: StoreLossPolicy.ValueType  # 1
-"""Admit."""
+"""Admit, unless another limit that binds the request says otherwise."""
 STORE_LOSS_POLICY_CLOSED: StoreLossPolicy.ValueType  # 2
-"""Refuse."""
+"""Refuse, whatever other limits say."""
 STORE_LOSS_POLICY_LOCAL_SHARE: StoreLossPolicy.ValueType  # 3
 """Decide locally with the limit divided by the number of replicas, for a bounded time. Not in this version."""
 Global___StoreLossPolicy: _TypeAlias = StoreLossPolicy  # noqa: Y015
@@ -178,7 +182,10 @@ class Limit(_message.Message):
     shadow: _builtins.bool
     """Count and report, never refuse. What it would have refused, it does not count, so that it shows what it would do."""
     store_loss_policy: Global___StoreLossPolicy.ValueType
-    """What callers of this service should do while it or its store can't be reached."""
+    """What callers of this service do with the requests that the limit binds while it or its store can't be reached. Routers learn
+    it within two seconds, and keep it through the outage; one that has not reached this service since it started knows none,
+    and does as HEADGATE_ROUTER_LIMITS_LOST says. A shadow limit has no say.
+    """
     source: _source_pb2.ResourceSource.ValueType
     """Where the limit was declared."""
     etag: _builtins.str

@@ -742,10 +742,13 @@ class ListLimitsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    KNOWN_ETAG_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many; 0: 100."""
     page_token: _builtins.str
     """next_page_token of the page before."""
+    known_etag: _builtins.str
+    """An earlier answer's etag: when it is still the current one, the answer has that etag and nothing else."""
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
         """Only limits that can bind a request of this caller; absent: all."""
@@ -761,10 +764,11 @@ class ListLimitsRequest(_message.Message):
         page_token: _builtins.str = ...,
         caller: _caller_pb2.Caller | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        known_etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "known_etag", b"known_etag", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -778,8 +782,11 @@ class ListLimitsResponse(_message.Message):
 
     LIMITS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
+    etag: _builtins.str
+    """Of all limits together, whichever were asked for: changes with every change of any. Pages with one etag are one listing."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_limit_pb2.Limit]:
         """Ordered by limit_id."""
@@ -789,10 +796,11 @@ class ListLimitsResponse(_message.Message):
         *,
         limits: _abc.Iterable[_limit_pb2.Limit] | None = ...,
         next_page_token: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "limits", b"limits", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

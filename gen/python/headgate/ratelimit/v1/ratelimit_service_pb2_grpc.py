@@ -115,6 +115,7 @@ class RateLimitServiceServicer:
         """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
         as long as the reservation lives; a refused one is not kept, and is decided anew.
         RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
+        ErrorInfo's metadata has how the first that refused stands: limit_id, metric, limit, remaining, reset_after_seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,6 +43,7 @@ class RateLimitServiceStub:
     """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
     as long as the reservation lives; a refused one is not kept, and is decided anew.
     RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
+    ErrorInfo's metadata has how the first that refused stands: limit_id, metric, limit, remaining, reset_after_seconds.
     """
     Settle: _grpc.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SettleRequest, _ratelimit_service_pb2.SettleResponse]
     """Replaces a reservation's estimate by what was really used, and ends it. A reservation that has expired or is unknown is
@@ -89,6 +90,7 @@ class RateLimitServiceAsyncStub(RateLimitServiceStub):
     """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
     as long as the reservation lives; a refused one is not kept, and is decided anew.
     RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
+    ErrorInfo's metadata has how the first that refused stands: limit_id, metric, limit, remaining, reset_after_seconds.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_ratelimit_service_pb2.SettleRequest, _ratelimit_service_pb2.SettleResponse]  # type: ignore[assignment]
     """Replaces a reservation's estimate by what was really used, and ends it. A reservation that has expired or is unknown is
@@ -138,6 +140,7 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes room under every limit that binds the request, or under none. The same reservation id again returns the same answer,
         as long as the reservation lives; a refused one is not kept, and is decided anew.
         RESOURCE_EXHAUSTED `RATE_LIMITED`: a limit refused; QuotaFailure names it, RetryInfo says when the same request would fit.
+        ErrorInfo's metadata has how the first that refused stands: limit_id, metric, limit, remaining, reset_after_seconds.
         """
 
     @_abc_1.abstractmethod
