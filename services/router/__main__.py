@@ -23,6 +23,8 @@ from services._runtime.rpc.server import Service
 from services._runtime.telemetry.masking import Masking
 from services._runtime.telemetry.telemetry import Telemetry
 from services.router.accounts.authentication import KeyAuthentication
+from services.router.accounts.known_costs import KnownCosts
+from services.router.accounts.limit_rules import LimitRules
 from services.router.accounts.limit_settlement import LimitSettlements
 from services.router.accounts.mine import Mine
 from services.router.accounts.refused import RefusedFiles
@@ -39,6 +41,7 @@ from services.router.holding import AnswerBytes
 from services.router.metrics import RouterMetrics, RouterState
 from services.router.pipeline import Pipeline
 from services.router.providers import registry
+from services.router.reserving import Reserving
 from services.router.servicer import JobServicer, RouterServicer
 from services.router.settings import RouterSettings
 from services.router.targets.catalog import build_catalog
@@ -87,10 +90,18 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         cache_scope=cache.CacheScope.Value(f"CACHE_SCOPE_{declared.cache_scope.upper()}"),
         expected_output_tokens=settings.expected_output_tokens,
         max_output_tokens=settings.max_output_tokens,
-        admit_without_limits=settings.limits_lost == "open",
         on_peer_lost=metrics.peer_lost,
     )
-    admission = Admission(limits, cached, bank, settlements, policy)
+    records = GrpcRecords(peers["billing"], peers["ratelimit"])
+    rules = LimitRules(records)
+    reserving = Reserving(
+        limits,
+        rules,
+        KnownCosts(clock.monotonic),
+        admits_unseen=settings.limits_lost == "open",
+        on_peer_lost=metrics.peer_lost,
+    )
+    admission = Admission(reserving, cached, bank, settlements, policy)
     failover = Failover(
         health=health,
         clock=clock,
@@ -114,7 +125,6 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
         linger_seconds=settings.linger_seconds,
         answers=AnswerBytes(settings.max_answer_bytes_in_flight),
     )
-    records = GrpcRecords(peers["billing"], peers["ratelimit"])
     mine = Mine(records, catalog.models, clock.epoch_ns)
     revocations = Revocations(
         records,
@@ -127,6 +137,8 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
     checkpoints.start()
     servicer = RouterServicer(pipeline, catalog, health, mine, settings.write_timeout_seconds)
     await asyncio.gather(warm_up(providers), await_peers(peers, settings, telemetry.log))
+    await rules.look()
+    rules.start()
     return Application(
         [
             Service(ROUTER, partial(add_RouterServiceServicer_to_server, servicer)),
@@ -145,6 +157,7 @@ async def compose(settings: RouterSettings, shared: SharedSettings, telemetry: T
             pipeline.drain,
             revocations.stop,
             checkpoints.stop,
+            rules.stop,
             limit_settlements.stop,
             settlements.stop,
             *(channel.close for channel in channels),

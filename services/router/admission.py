@@ -2,8 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
 
 from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
@@ -18,12 +16,14 @@ from services._runtime.errors import FieldViolation, GatewayError, PeerUnavailab
 from services.router.accounts.settlement import Settlements
 from services.router.answers.cache_policy import content_of, may_look
 from services.router.errors import UnsupportedByTargetError
-from services.router.peers import UNREACHABLE, Billing, Cache, RateLimit
+from services.router.peers import UNREACHABLE, Billing, Cache
+from services.router.reserving import Reserving
 from services.router.run import Run
 from services.router.targets.estimate import unsized_parts
 from services.router.targets.options import answers_generated
 from services.router.targets.service_tier import may_cost_more
 
+_COST_METRICS = frozenset({limit_pb2.METRIC_COST_NANOS})
 _INPUT_METRICS = frozenset(
     {limit_pb2.METRIC_INPUT_TOKENS, limit_pb2.METRIC_TOTAL_TOKENS, limit_pb2.METRIC_COST_NANOS}
 )
@@ -43,22 +43,24 @@ class AdmissionPolicy:
     cache_scope: cache.CacheScope.ValueType
     expected_output_tokens: int
     max_output_tokens: int
-    admit_without_limits: bool
     on_peer_lost: Callable[[str], None]
 
 
 class Admission:
-    """Asks ratelimit and cache side by side, then billing; notes on the run what was taken, for settlement."""
+    """Asks ratelimit and cache side by side, then billing; notes on the run what was taken, for settlement.
+
+    Where a limit on cost binds, ratelimit is asked once more, for what billing then holds.
+    """
 
     def __init__(
         self,
-        limits: RateLimit,
+        reserving: Reserving,
         cached: Cache,
         bank: Billing,
         settlements: Settlements,
         policy: AdmissionPolicy,
     ) -> None:
-        self._limits = limits
+        self._reserving = reserving
         self._cache = cached
         self._billing = bank
         self._settlements = settlements
@@ -70,17 +72,16 @@ class Admission:
         :raises GatewayError: RATE_LIMITED, BUDGET_EXCEEDED, UNPRICED_MODEL; UNAVAILABLE when a peer without which the
             request must not be admitted can't be reached.
         """
-        reserving = self._limits.reserve(self._reservation(run))
-        run.reserved = True
+        reserving = self._reserving.reserve(run, self._reservation(run))
         # A refresh looks too: the key to keep the answer under comes with the look.
         looking = self._cache.lookup(self._question(run)) if run.is_cacheable else None
         hit = None if looking is None else await self._look(run, looking)
-        await self._reserve(run, reserving)
+        await reserving
         # Only now: a request that the limits refuse is not answered by the cache either.
         run.hit = hit
         if hit is None:
             self._require_bound(run)
-            await self._hold(run, run.completion_id)
+            await (self._hold_within_costs(run) if run.counts_cost else self._hold(run, run.completion_id))
 
     async def _look(
         self, run: Run, looking: Awaitable[cache.LookupResponse]
@@ -99,25 +100,6 @@ class Admission:
             self._policy.on_peer_lost("cache_refused")
         return None
 
-    async def _reserve(self, run: Run, reserving: Awaitable[ratelimit.ReserveResponse]) -> None:
-        try:
-            run.limit_statuses.extend((await reserving).statuses)
-            # No limit binds: nothing was taken, and there is nothing to settle.
-            run.reserved = bool(run.limit_statuses)
-        except GatewayError as error:
-            if error.code not in UNREACHABLE:
-                run.reserved = False
-                raise
-            self._lose_limits(error)
-
-    def _lose_limits(self, error: GatewayError) -> None:
-        self._policy.on_peer_lost("ratelimit")
-        if not self._policy.admit_without_limits:
-            raise PeerUnavailableError(
-                "rate limits can't be checked, and the configuration admits nothing without them",
-                retry_after_seconds=1.0,
-            ) from error
-
     async def cover_retry(self, run: Run) -> None:
         """Take as much again before another attempt, when earlier ones have used something of what was taken for one.
 
@@ -125,34 +107,34 @@ class Admission:
         """
         if not any(leg.usage().total_tokens for leg in run.legs):
             return
-        number = f"{run.completion_id}.{len(run.legs) + 1}"
         if _tokens_are_limited(run.limit_statuses):
-            await self._reserve_again(run, number)
+            await self._reserving.reserve_more(run, self._amounts_again(run))
         if run.principal.has_hard_budget:
-            await self._hold(run, number)
+            await self._hold(run, f"{run.completion_id}.{len(run.legs) + 1}")
 
-    async def _reserve_again(self, run: Run, reservation_id: str) -> None:
-        request = self._reservation(run)
-        request.reservation_id, request.amounts.requests = reservation_id, 0
-        run.more_reservations.append(reservation_id)
-        try:
-            await self._limits.reserve(request)
-        except GatewayError as error:
-            if error.code not in UNREACHABLE:
-                run.more_reservations.remove(reservation_id)
-                raise
-            self._lose_limits(error)
+    def _amounts_again(self, run: Run) -> ratelimit.Amounts:
+        amounts = self._amounts(run)
+        amounts.requests, amounts.cost_nanos = 0, run.held_nanos
+        return amounts
+
+    async def _hold_within_costs(self, run: Run) -> None:
+        asked = self._hold_request(run, run.completion_id)
+        await self._reserving.refuse_early(run, asked)
+        await self._reserving.reserve_held(run, asked, await self._hold(run, run.completion_id))
 
     def _require_bound(self, run: Run) -> None:
         """:raises UnsupportedByTargetError: something binds the tokens or the money of a request that may use any number."""
-        if run.principal.has_hard_budget and may_cost_more(run.request.service_tier):
-            text = "a hard budget binds this request, and the prices are of the standard tier, which this one may exceed"
+        money = (
+            "a hard budget" if run.principal.has_hard_budget else _limit_on(run.limit_statuses, _COST_METRICS)
+        )
+        if money and may_cost_more(run.request.service_tier):
+            text = f"{money} binds this request, and the prices are of the standard tier, which this one may exceed"
             raise UnsupportedByTargetError(
                 f"service_tier: {text}", field_violations=[FieldViolation("service_tier", text)]
             )
         if run.plan.most_input_tokens is not None:
             return
-        binding = "a hard budget" if run.principal.has_hard_budget else _limit_on_tokens(run.limit_statuses)
+        binding = money or _limit_on(run.limit_statuses, _INPUT_METRICS)
         if binding:
             violations = [FieldViolation(field, _UNBOUNDED) for field in unsized_parts(run.request)]
             raise UnsupportedByTargetError(
@@ -161,12 +143,13 @@ class Admission:
                 field_violations=violations,
             )
 
-    async def _hold(self, run: Run, hold_id: str) -> None:
+    async def _hold(self, run: Run, hold_id: str) -> int | None:
+        """What is held, in nano-USD; None: billing can't be reached, and nothing binds the caller that must know."""
         # The id is noted first: an answer that was lost on its way may have left a hold behind.
         run.hold_ids.append(hold_id)
         self._settlements.open(hold_id)
         try:
-            await self._billing.authorize(self._hold_request(run, hold_id))
+            held = await self._billing.authorize(self._hold_request(run, hold_id))
         except GatewayError as error:
             if error.code not in UNREACHABLE:
                 run.hold_ids.remove(hold_id)
@@ -179,6 +162,9 @@ class Admission:
                     "when billing is back, and would go on now with a soft budget",
                     retry_after_seconds=1.0,
                 ) from error
+            return None
+        run.held_nanos = held.amount_nanos
+        return held.amount_nanos
 
     def output_bound(self, run: Run, target_max: int | None) -> int | None:
         """The most output tokens to ask a target for: the request's, what a limit on tokens reserved, the target's, or what a
@@ -197,20 +183,23 @@ class Admission:
         return expected if target_max is None else min(expected, target_max)
 
     def _reservation(self, run: Run) -> ratelimit.ReserveRequest:
-        output = run.request.max_output_tokens or max(
-            self._expected_output(target.max_output_tokens) for target in run.plan.targets
-        )
         return ratelimit.ReserveRequest(
             reservation_id=run.completion_id,
             caller=run.principal.caller,
             model=run.request.model,
             labels=run.request.labels,
-            amounts=ratelimit.Amounts(
-                requests=1,
-                input_tokens=_held_input(run),
-                output_tokens=output * answers_generated(run.request),
-            ),
+            amounts=self._amounts(run),
             ttl=_LONGEST_ANSWER,
+        )
+
+    def _amounts(self, run: Run) -> ratelimit.Amounts:
+        output = run.request.max_output_tokens or max(
+            self._expected_output(target.max_output_tokens) for target in run.plan.targets
+        )
+        return ratelimit.Amounts(
+            requests=1,
+            input_tokens=_held_input(run),
+            output_tokens=output * answers_generated(run.request),
         )
 
     def _question(self, run: Run) -> cache.LookupRequest:
@@ -252,26 +241,6 @@ def _tokens_are_limited(
     return any(status.metric in metrics and not status.shadow for status in statuses)
 
 
-def _limit_on_tokens(statuses: list[ratelimit.LimitStatus]) -> str:
-    binding = (status for status in statuses if status.metric in _INPUT_METRICS and not status.shadow)
+def _limit_on(statuses: list[ratelimit.LimitStatus], metrics: frozenset[int]) -> str:
+    binding = (status for status in statuses if status.metric in metrics and not status.shadow)
     return next((f"limit {status.limit_id}" for status in binding), "")
-
-
-def limit_headers(statuses: list[ratelimit.LimitStatus]) -> list[tuple[str, str]]:
-    """`x-ratelimit-*` of the tightest limit on requests, and of the tightest on tokens."""
-    headers: list[tuple[str, str]] = []
-    for unit, metrics in _HEADER_METRICS.items():
-        binding = [status for status in statuses if status.metric in metrics and not status.shadow]
-        if binding:
-            tightest = min(binding, key=_REMAINING)
-            reset = tightest.reset_after
-            headers += [
-                (f"x-ratelimit-limit-{unit}", str(tightest.limit)),
-                (f"x-ratelimit-remaining-{unit}", str(tightest.remaining)),
-                (f"x-ratelimit-reset-{unit}", f"{reset.seconds + reset.nanos / 1e9:.3f}s"),
-            ]
-    return headers
-
-
-_REMAINING = attrgetter("remaining")
-_HEADER_METRICS: dict[str, Any] = {"requests": {1}, "tokens": {2, 3, 4}}

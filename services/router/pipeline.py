@@ -17,7 +17,7 @@ from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime import context
 from services._runtime.errors import GatewayError, InternalError, OverloadedError
-from services.router.accounts.limit_settlement import LimitSettlements
+from services.router.accounts.limit_settlement import LimitSettlements, releasing, settling
 from services.router.accounts.settlement import Settlements
 from services.router.admission import Admission
 from services.router.answers.cache_policy import coalesce, is_worth_keeping, may_keep
@@ -190,36 +190,39 @@ class Pipeline:
     async def _settle(self, run: Run) -> None:
         run.outcome = _outcome(run)
         run.used = total_usage([leg.usage() for leg in run.legs])
-        charging: Awaitable[None] | None = None
+        charging: list[Awaitable[None]] = []
         try:
             try:
-                charging = self._charge_limits(run)
-                if charging is not None and run.error is not None and not run.legs:
-                    # Refused: what was reserved is free again before the caller hears of it.
-                    await charging
-                    charging = None
+                await self._tell_peers(run, charging)
             finally:
-                await self._close(run)
+                self._close(run)
             await self._keep_answer(run)
         finally:
-            if charging is not None:
-                await charging
-            # All that was used is charged to the first: until then nobody else may have what was reserved beside it.
-            for reservation_id in run.more_reservations:
-                caller = run.principal.caller
-                await self._limits.resolve(
-                    ratelimit.ReleaseRequest(reservation_id=reservation_id, caller=caller)
-                )
+            for each in charging:
+                await each
 
-    async def _close(self, run: Run) -> None:
-        """Book what was used, then tell the caller the end."""
+    async def _tell_peers(self, run: Run, charging: list[Awaitable[None]]) -> None:
+        """Book what was used, and begin to settle it under limits: first, unless they must know what it cost."""
+        if run.legs and _may_count_cost(run):
+            try:
+                await self._book(run)
+            finally:
+                charging += self._charge_limits(run)
+            return
         try:
-            await self._book(run)
+            charging += self._charge_limits(run)
+            if run.error is not None and not run.legs:
+                # Refused: what was reserved is free again before the caller hears of it.
+                while charging:
+                    await charging.pop()
         finally:
-            # Before the caller hears of the end: it may use its request_id again at once.
-            self._in_flight.leave(run.principal.caller.organization_id, run.request)
-            run.end(_finished(run) if run.error is None else None)
-            self._observer.ended(run, self._clock.monotonic() - run.started_at)
+            await self._book(run)
+
+    def _close(self, run: Run) -> None:
+        # Before the caller hears of the end: it may use its request_id again at once.
+        self._in_flight.leave(run.principal.caller.organization_id, run.request)
+        run.end(_finished(run) if run.error is None else None)
+        self._observer.ended(run, self._clock.monotonic() - run.started_at)
 
     async def _book(self, run: Run) -> None:
         records = self._records(run)
@@ -263,21 +266,11 @@ class Pipeline:
         describe(record, run.request, now_ns - elapsed_ns, now_ns)
         return record
 
-    def _charge_limits(self, run: Run) -> Awaitable[None] | None:
+    def _charge_limits(self, run: Run) -> list[Awaitable[None]]:
         """Begin to settle what was used, or to give everything back when nothing was tried."""
-        if not run.reserved:
-            return None
-        caller = run.principal.caller
-        if run.hit is None and not run.legs:
-            return self._limits.resolve(
-                ratelimit.ReleaseRequest(reservation_id=run.completion_id, caller=caller)
-            )
-        amounts = ratelimit.Amounts(
-            requests=1, input_tokens=run.used.input_tokens, output_tokens=run.used.output_tokens
-        )
-        return self._limits.resolve(
-            ratelimit.SettleRequest(reservation_id=run.completion_id, caller=caller, amounts=amounts)
-        )
+        run.counted = _counted(run)
+        ending = settling if run.counted.requests else releasing
+        return [self._limits.resolve(order) for order in ending(run.reservations, run.counted)]
 
     async def _keep_answer(self, run: Run) -> None:
         if not (run.keeps_events and run.cache_key and run.legs and run.error is None):
@@ -309,6 +302,25 @@ class Pipeline:
             await self._cache.store(order)
         except GatewayError:
             self._observer.peer_lost("cache")
+
+
+def _may_count_cost(run: Run) -> bool:
+    """A limit on cost binds it, or nobody could say what binds it."""
+    return run.counts_cost or not run.limit_statuses
+
+
+def _counted(run: Run) -> ratelimit.Amounts:
+    """What limits count of it; while billing has not said what it costs, that is what was reserved for it."""
+    if run.hit is None and not run.legs:
+        return ratelimit.Amounts()
+    counted = ratelimit.Amounts(
+        requests=1, input_tokens=run.used.input_tokens, output_tokens=run.used.output_tokens
+    )
+    if run.cost is not None:
+        counted.cost_nanos = run.cost.amount_nanos
+    elif run.counts_cost:
+        counted.cost_nanos = sum(each.amounts.cost_nanos for each in run.reservations)
+    return counted
 
 
 def _stopped(run: Run) -> GatewayError:

@@ -42,12 +42,14 @@ class Run:
     # What it holds of its answer: what was not read yet, and what is kept for the cache.
     share: Share
     # Found by admission.
-    reserved: bool = False
     checkpointed_pieces: int = 0
+    reservations: list[ratelimit.ReserveRequest] = field(default_factory=list)
     hold_ids: list[str] = field(default_factory=list)
-    # Beside the one that has the completion's id.
-    more_reservations: list[str] = field(default_factory=list)
+    # Of each of them, in nano-USD.
+    held_nanos: int = 0
+    # As the last reservation left them, or the one that refused.
     limit_statuses: list[ratelimit.LimitStatus] = field(default_factory=list)
+    counts_cost: bool = False
     cache_key: bytes = b""
     hit: completion_pb2.CachedCompletion | None = None
     hit_stored_ns: int = 0
@@ -58,6 +60,8 @@ class Run:
     # Told when it is over.
     outcome: outcome_pb2.Outcome.ValueType = outcome_pb2.OUTCOME_UNSPECIFIED
     used: usage_pb2.TokenUsage = field(default_factory=usage_pb2.TokenUsage)
+    # What limits are told that it used; none of it is known before.
+    counted: ratelimit.Amounts | None = None
     error: GatewayError | None = None
     sent: int = 0
     task: asyncio.Task[None] | None = None

@@ -20,8 +20,8 @@ from headgate.router.v1 import (
 from services._runtime import context as request_context
 from services._runtime.errors import FieldViolation
 from services._runtime.process.watchdog import Watchdog
+from services.router.accounts.limit_amounts import limit_headers
 from services.router.accounts.mine import Mine
-from services.router.admission import limit_headers
 from services.router.answers.collect import collect
 from services.router.errors import ModelNotFoundError, NotImplementedYetError, SlowClientError
 from services.router.pipeline import Pipeline, cache_verdict
@@ -210,7 +210,7 @@ def _why() -> outcome_pb2.Outcome.ValueType:
 
 def _metadata_of(run: Run) -> Iterator[tuple[str, str]]:
     yield "x-cache", cache_verdict(run)
-    yield from limit_headers(run.limit_statuses)
+    yield from limit_headers(run.limit_statuses, [each.amounts for each in run.reservations], run.counted)
     if run.cost is not None:
         yield "x-headgate-cost-nanos", str(run.cost.amount_nanos)
 

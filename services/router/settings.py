@@ -48,7 +48,8 @@ class RouterSettings(ProcessSettings):
         600.0, "how long a known key works while billing can't be reached", minimum=0
     )
     limits_lost: Literal["open", "closed"] = setting(
-        "open", "while the rate limiter can't be reached: admit or refuse"
+        "open",
+        "while the rate limiter can't be reached: admit or refuse what limits that say so themselves (store_loss_policy) do not decide",
     )
 
     expected_output_tokens: int = setting(

@@ -11,8 +11,11 @@ from headgate.common.v1 import cache_status_pb2, caller_pb2, cost_pb2, usage_pb2
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError, PeerUnavailableError
+from services.router.accounts.known_costs import KnownCosts
+from services.router.accounts.limit_rules import LimitRules
 from services.router.holding import Share
 from services.router.peers import Principal
+from services.router.reserving import Reserving
 from services.router.targets.provider import Chunk, ProviderError, Unsupported
 
 NANOS_PER_TOKEN = 10
@@ -72,6 +75,19 @@ class RecordingLimits:
         if known:
             self.released.append(request.reservation_id)
         return ratelimit.ReleaseResponse(released=known)
+
+
+class NoLimits:
+    """`Listing`: the rate limiter has told of none."""
+
+    async def limits(self, _request: ratelimit.ListLimitsRequest) -> ratelimit.ListLimitsResponse:
+        return ratelimit.ListLimitsResponse(etag="none")
+
+
+def reserving(limits: RecordingLimits, on_peer_lost: Callable[[str], None] = lambda _: None) -> Reserving:
+    """Admits what nobody can decide."""
+    costs = KnownCosts(lambda: 1.0)
+    return Reserving(limits, LimitRules(NoLimits()), costs, admits_unseen=True, on_peer_lost=on_peer_lost)
 
 
 class RecordingBilling:

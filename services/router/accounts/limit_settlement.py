@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from services._runtime.errors import GatewayError
+from services.router.accounts.limit_amounts import spread
 from services.router.peers import UNREACHABLE, RateLimit
 
 # By then the reservation has expired, and there is nothing left to settle.
@@ -76,3 +77,24 @@ class LimitSettlements:
         waiting = len(self._waiting)
         await asyncio.gather(*(self._finish(order, self._send(order), began) for began, order in batch))
         return 0 < len(self._waiting) <= waiting
+
+
+def settling(
+    reservations: Sequence[ratelimit.ReserveRequest], used: ratelimit.Amounts
+) -> list[ratelimit.SettleRequest]:
+    """One order for each, which together say that `used` was used."""
+    shares = spread(used, [each.amounts for each in reservations]) if len(reservations) > 1 else [used]
+    return [
+        ratelimit.SettleRequest(reservation_id=each.reservation_id, caller=each.caller, amounts=share)
+        for each, share in zip(reservations, shares, strict=True)
+    ]
+
+
+def releasing(
+    reservations: Sequence[ratelimit.ReserveRequest], _used: ratelimit.Amounts
+) -> list[ratelimit.ReleaseRequest]:
+    """One order for each, which together give everything back."""
+    return [
+        ratelimit.ReleaseRequest(reservation_id=each.reservation_id, caller=each.caller)
+        for each in reservations
+    ]

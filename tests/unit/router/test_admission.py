@@ -23,6 +23,7 @@ from tests.support.router_peers import (
     RecordingLimits,
     ScriptedProvider,
     principal,
+    reserving,
 )
 
 TARGET = Target(
@@ -52,7 +53,6 @@ async def admitted(options: dict[str, Any], **fields: Any) -> tuple[Any, billing
         cache_scope=cache.CACHE_SCOPE_USER,
         expected_output_tokens=100,
         max_output_tokens=1000,
-        admit_without_limits=False,
         on_peer_lost=lambda _peer: None,
     )
     run = Run(
@@ -69,7 +69,7 @@ async def admitted(options: dict[str, Any], **fields: Any) -> tuple[Any, billing
     with tempfile.TemporaryDirectory() as folder:
         spool, _ = open_spool(Path(folder), 1_000_000)
         settlements = Settlements(spool, bank, RefusedFiles(Path(folder), 1_000_000), None, lambda: None)
-        await Admission(limits, RecordingCache(), bank, settlements, policy).admit(run)
+        await Admission(reserving(limits), RecordingCache(), bank, settlements, policy).admit(run)
         spool.close()
     return limits.open["c"], bank.asked
 

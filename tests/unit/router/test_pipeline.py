@@ -40,6 +40,7 @@ from tests.support.router_peers import (
     ScriptedProvider,
     ended,
     principal,
+    reserving,
     said,
 )
 from tests.support.waiting import until
@@ -85,11 +86,12 @@ class Stage:
             cache_scope=cache.CACHE_SCOPE_USER,
             expected_output_tokens=100,
             max_output_tokens=1000,
-            admit_without_limits=True,
             on_peer_lost=self.observer.peer_lost,
         )
         self.settlements = Settlements(spool, self.bank, refused, self.observer, lambda: None)
-        admission = Admission(self.limits, self.cache, self.bank, self.settlements, policy)
+        admission = Admission(
+            reserving(self.limits, self.observer.peer_lost), self.cache, self.bank, self.settlements, policy
+        )
         health = {target.target_id: TargetHealth() for target in targets}
         self.limit_settlements = LimitSettlements(self.limits, lambda: 1.0, self.observer.peer_lost)
         ids = count(1)

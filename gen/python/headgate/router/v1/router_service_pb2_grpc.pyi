@@ -34,6 +34,9 @@ class RouterServiceStub:
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
     Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
     `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
+    `x-ratelimit-*` are of the limit on requests and of the limit on tokens that have least left: its maximum, what the call left
+    of it after what it did not use came back (others that run at the same time show in their own), and after how many seconds,
+    at the latest, all is free if nothing more comes. A refusal by a budget has them too, and one by a limit has that limit's.
 
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
@@ -99,6 +102,9 @@ class RouterServiceAsyncStub(RouterServiceStub):
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
     Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
     `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
+    `x-ratelimit-*` are of the limit on requests and of the limit on tokens that have least left: its maximum, what the call left
+    of it after what it did not use came back (others that run at the same time show in their own), and after how many seconds,
+    at the latest, all is free if nothing more comes. A refusal by a budget has them too, and one by a limit has that limit's.
 
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
@@ -160,6 +166,9 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     Metadata in: `authorization: Bearer hg_<id>_<secret>` (required), `x-request-id`, `traceparent`.
     Metadata out, trailing: `x-request-id`, `x-cache`, `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`,
     `x-headgate-cost-nanos`. None is sent before the answer: that would cost a frame, and a tenth of a call's CPU.
+    `x-ratelimit-*` are of the limit on requests and of the limit on tokens that have least left: its maximum, what the call left
+    of it after what it did not use came back (others that run at the same time show in their own), and after how many seconds,
+    at the latest, all is free if nothing more comes. A refusal by a budget has them too, and one by a limit has that limit's.
 
     A request has at most 20,000 fields in all, however they are nested: a message of one text part has four.
 
