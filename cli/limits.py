@@ -68,6 +68,10 @@ def dimension(name: str) -> "limit_pb2.Dimension.ValueType":
     return limit_pb2.Dimension.Value(_constant("DIMENSION", name))
 
 
+def loss_policy(name: str) -> "limit_pb2.StoreLossPolicy.ValueType":
+    return limit_pb2.StoreLossPolicy.Value(_constant("STORE_LOSS_POLICY", name))
+
+
 def select(limit: limit_pb2.Limit, selected: Mapping[str, str]) -> None:
     """Bind only what matches; nothing selected binds everything."""
     for name, value in selected.items():
@@ -96,7 +100,7 @@ def declared(limits: Iterable[limit_pb2.Limit]) -> Table:
     table = output.table("Limit", "Counts", "At most", "Binds", "Counted per", "Declared by")
     for limit in limits:
         table.add_row(
-            limit.limit_id + (" (only reports)" if limit.shadow else ""),
+            limit.limit_id + _remark(limit),
             counted(limit.metric),
             _rule(limit),
             _binds(limit.selector),
@@ -104,6 +108,14 @@ def declared(limits: Iterable[limit_pb2.Limit]) -> Table:
             output.word(ResourceSource, limit.source),
         )
     return table
+
+
+def _remark(limit: limit_pb2.Limit) -> str:
+    if limit.shadow:
+        return " (only reports)"
+    if limit.store_loss_policy == limit_pb2.STORE_LOSS_POLICY_CLOSED:
+        return " (refuses while it can't be decided)"
+    return ""
 
 
 def _rule(limit: limit_pb2.Limit) -> str:

@@ -32,6 +32,13 @@ class DimensionChoice(StrEnum):
     MODEL = "model"
 
 
+class LossChoice(StrEnum):
+    """Words for StoreLossPolicy."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 @app.callback(invoke_without_command=True)
 def show(
     ctx: typer.Context,
@@ -95,6 +102,12 @@ def set_limit(
     key: Annotated[str, typer.Option("--key", help="Bind only this key.")] = "",
     model: Annotated[str, typer.Option("--model", help="Bind only this model.")] = "",
     shadow: Annotated[bool, typer.Option("--shadow", help="Count and report, never refuse.")] = False,
+    store_loss_policy: Annotated[
+        LossChoice | None,
+        typer.Option(
+            help="While it can't be decided: admit or refuse. Default: as HEADGATE_ROUTER_LIMITS_LOST says."
+        ),
+    ] = None,
     as_json: Json = False,
     ratelimit: RateLimit = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -109,6 +122,8 @@ def set_limit(
     limit = limits.build(limit_id, metric.value, rate=rate, burst=burst, window=window)
     limit.per.extend(limits.dimension(each.value) for each in per or ())
     limit.shadow = shadow
+    if store_loss_policy is not None:
+        limit.store_loss_policy = limits.loss_policy(store_loss_policy.value)
     selected = {
         "organization_id": organization,
         "user_id": user,

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.suite import HEADGATE, RunningSuite, clean_environment, run_headgate
 
+# Each costs more than a twentieth of what the limit lets be spent.
+_MOST_PAID = 20
 Run: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -123,6 +125,40 @@ def test_a_limit_refuses_with_5_and_the_time_to_wait(suite: RunningSuite) -> Non
     assert "100%" in row
     assert suite.headgate("limits", "delete", "test/limited").returncode == 0
     assert suite.headgate("complete", "Three", "-m", "fast", environ=limited).returncode == 0
+
+
+def test_a_limit_on_cost_stops_paid_requests_and_shows_what_it_counted(suite: RunningSuite) -> None:
+    key = suite.new_key("spends")
+    spends = {"HEADGATE_API_KEY": key}
+    made = suite.headgate(
+        "limits", "set", "test/spend", "--metric", "cost", "--window", "0.0002/1h", "--key", key
+    )
+    assert "$0.0002 in any 1 h" in made.stdout
+    asked = ("complete", "Tell me a long story", "-m", "sim-small", "--cache", "off")
+    # The longest answer that may be asked for by default would cost more than is ever there.
+    _assert_refused(suite.headgate(*asked, environ=spends), 5, "a smaller max_output_tokens")
+    short = (*asked, "--max-tokens", "200")
+    runs = [suite.headgate(*short, environ=spends)]
+    while runs[-1].returncode == 0:
+        assert len(runs) < _MOST_PAID
+        runs.append(suite.headgate(*short, environ=spends))
+    assert len(runs) > 1
+    _assert_refused(runs[-1], 5, "limit test/spend refused")
+    shown = json.loads(suite.headgate("limits", "--json", environ=spends).stdout)
+    (limit,) = [limit for limit in shown if limit["limit_id"] == "test/spend"]
+    (standing,) = limit["standings"]
+    assert 0 < int(standing["used"]) <= int(limit["limit"]) == 200_000
+    assert suite.headgate("limits", "delete", "test/spend").returncode == 0
+    assert suite.headgate(*asked, environ=spends).returncode == 0
+
+
+def test_a_limit_says_what_becomes_of_requests_while_it_cannot_be_decided(suite: RunningSuite) -> None:
+    made = suite.headgate("limits", "set", "test/closed", "--rate", "9/1m", "--store-loss-policy", "closed")
+    assert "refuses while" in made.stdout
+    listed = json.loads(suite.headgate("limits", "list", "--json").stdout)
+    (limit,) = [limit for limit in listed if limit["limit_id"] == "test/closed"]
+    assert limit["store_loss_policy"] == "STORE_LOSS_POLICY_CLOSED"
+    assert suite.headgate("limits", "delete", "test/closed").returncode == 0
 
 
 def test_limits_lists_what_the_file_declares_and_keeps_it_read_only(suite: RunningSuite) -> None:

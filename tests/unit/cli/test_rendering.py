@@ -102,6 +102,13 @@ def test_a_window_says_what_it_binds_and_counts() -> None:
         assert words in row
 
 
+def test_a_limit_that_is_closed_while_it_is_lost_says_so() -> None:
+    limit = limits.build("spend", "cost", window="5/1d")
+    assert "refuses" not in rendered(limits.declared([limit]))
+    limit.store_loss_policy = limits.loss_policy("closed")
+    assert "spend (refuses while it can't be decided)" in rendered(limits.declared([limit]))
+
+
 def limit_told(limit_id: str, **fields: Any) -> mine_pb2.MyLimit:
     return mine_pb2.MyLimit(
         limit_id=limit_id, metric=limit_pb2.METRIC_REQUESTS, scope=mine_pb2.SCOPE_USER, limit=10, **fields
