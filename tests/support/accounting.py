@@ -103,7 +103,7 @@ async def check_books(
     entries = await suite.entries()
     attempts = runs - voided if attempts is None else attempts
     assert len({entry.record.attempt_id for entry in entries}) == len(entries) == attempts
-    settled = {"settled": runs - voided, "released": voided + again}
+    settled = {"settled": runs - voided + again, "released": voided}
     assert suite.reservations() == Counter({state: count for state, count in settled.items() if count})
     held = {"captured": runs - voided, "voided": voided}
     assert suite.holds() == Counter({state: count for state, count in held.items() if count})
