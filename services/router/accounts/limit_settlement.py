@@ -82,7 +82,9 @@ class LimitSettlements:
 def settling(
     reservations: Sequence[ratelimit.ReserveRequest], used: ratelimit.Amounts
 ) -> list[ratelimit.SettleRequest]:
-    """One order for each, which together say that `used` was used."""
+    """One order for each, which together say that `used` was used; none where no limit binds."""
+    if not reservations:
+        return []
     shares = spread(used, [each.amounts for each in reservations]) if len(reservations) > 1 else [used]
     return [
         ratelimit.SettleRequest(reservation_id=each.reservation_id, caller=each.caller, amounts=share)

@@ -7,7 +7,12 @@ import pytest
 from headgate.ratelimit.v1 import ratelimit_service_pb2 as ratelimit
 from services._runtime.errors import InvalidFieldError
 from services.router.accounts import limit_settlement
-from services.router.accounts.limit_settlement import EXPIRED_AFTER_SECONDS, LimitSettlements
+from services.router.accounts.limit_settlement import (
+    EXPIRED_AFTER_SECONDS,
+    LimitSettlements,
+    releasing,
+    settling,
+)
 from tests.support.router_peers import ACME, RecordingLimits
 
 
@@ -87,3 +92,8 @@ async def test_stopping_tries_once_more(desk: Desk) -> None:
     desk.limits.outage.end()
     await desk.settlements.stop()
     assert list(desk.limits.settled) == ["r1"]
+
+
+def test_where_no_limit_binds_nothing_is_settled() -> None:
+    used = ratelimit.Amounts(requests=1, output_tokens=7)
+    assert settling([], used) == releasing([], used) == []
