@@ -145,7 +145,7 @@ class Leg:
         describe(record, request, self.start_ns, self.end_ns or self.start_ns)
         record.service_tier = billed_tier(request.service_tier, self.service_tier)
         if self.first_token_ns is not None:
-            record.time_to_first_token.FromNanoseconds(self.first_token_ns - self.start_ns)
+            record.time_to_first_token.FromNanoseconds(self._until_first_token_ns(self.first_token_ns))
         return record
 
     def attempt(self) -> completion_pb2.Attempt:
@@ -159,10 +159,14 @@ class Leg:
             usage=self.usage(),
             error=self.error,
         )
-        attempt.duration.FromNanoseconds((self.end_ns or self.start_ns) - self.start_ns)
+        attempt.duration.FromNanoseconds(max(0, (self.end_ns or self.start_ns) - self.start_ns))
         if self.first_token_ns is not None:
-            attempt.time_to_first_token.FromNanoseconds(self.first_token_ns - self.start_ns)
+            attempt.time_to_first_token.FromNanoseconds(self._until_first_token_ns(self.first_token_ns))
         return attempt
+
+    def _until_first_token_ns(self, first_token_ns: int) -> int:
+        """Billing refuses a negative one, and a clock that was set back must not make an attempt free."""
+        return max(0, first_token_ns - self.start_ns)
 
 
 def describe(

@@ -22,6 +22,8 @@ from services.router.targets.media_sources import parse_source
 from services.router.targets.option_names import why_never
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@=,-]{0,255}$")]
+# What billing's contract takes as the name of a provider.
+_LONGEST_BILLED = 128
 Positive = Annotated[float, Field(gt=0)]
 Option = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
@@ -161,10 +163,10 @@ class TargetConfig(Section):
     # What the model may count for one image at the most, which is what hard budgets and limits on tokens take for it. Absent:
     # what the hungriest of the known models counts. Lower it to what the provider says of this model. Documents, sound and
     # film have no such number: a request that has them needs the target's context_window.
+    most_tokens_per_image: Annotated[int, Field(ge=1)] = MOST_TOKENS_PER_IMAGE
     # Targets that have the same here share cached answers. Absent: answers are shared by targets of one provider entry, one
     # base_url and one model. Name it where two accounts lead to the same model.
     answers_as: Name | None = None
-    most_tokens_per_image: Annotated[int, Field(ge=1)] = MOST_TOKENS_PER_IMAGE
     # What the model can do beyond text; absent: everything that its provider's API can express.
     capabilities: frozenset[CAPABILITIES] | None = None
 
@@ -194,6 +196,16 @@ class RouterConfig(Section):
     models: dict[Name, ModelConfig] = Field(default_factory=dict)
     # How the cache shares answers: only within a key, among a user's keys, or in the whole organisation.
     cache_scope: Literal["key", "user", "organization"] = "user"
+
+    @model_validator(mode="after")
+    def _the_ledger_takes_the_names(self) -> Self:
+        for name, provider in self.providers.items():
+            if len(provider.billed_as or name) > _LONGEST_BILLED:
+                raise ValueError(
+                    f"providers.{name}.billed_as: must be at most {_LONGEST_BILLED} characters, or nothing that it serves could be "
+                    "booked; without billed_as this holds for the provider's own name"
+                )
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -19,6 +19,8 @@ from services.router.targets.options import closed_options
 from services.router.targets.provider import Unsupported
 
 _NAMES_SHOWN = 12
+# More than billing takes of one completion could not be booked.
+MOST_ATTEMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def make_plan(request: completion_pb2.CompletionRequest, catalog: Catalog) -> Pl
     candidates = _named_targets(request, catalog)
     able = _able(request, candidates)
     size = measure(request)
-    targets = _fitting(request, able, size.about())
+    targets = _fitting(request, able, size.about())[:MOST_ATTEMPTS]
     return Plan(targets, size.about(), _most_input_tokens(size, targets))
 
 

@@ -5,6 +5,7 @@ import pytest
 from headgate.chat.v1 import finish_reason_pb2
 from headgate.common.v1 import cache_status_pb2, outcome_pb2, usage_pb2
 from headgate.router.v1 import completion_pb2
+from services._runtime.rpc.validation import validate
 from services.router.answers.leg import Leg, total_usage
 from services.router.targets.catalog import Target
 from services.router.targets.provider import Chunk, FailureKind
@@ -30,6 +31,18 @@ def test_a_whole_answer_used_what_the_provider_says() -> None:
     complete = leg(said("a", "b", "c"), ended(usage=(7, 2)))
     complete.complete(200)
     assert used(complete) == (7, 2, 9, PROVIDER)
+
+
+@pytest.mark.parametrize("first_ns", [50, 100, 150])
+def test_a_clock_that_was_set_back_leaves_a_record_that_billing_takes(first_ns: int) -> None:
+    begun = Leg("c.1", TARGET, start_ns=100, estimated_input_tokens=30)
+    begun.take(said("a"), first_ns)
+    begun.take(ended(usage=(7, 1)), first_ns)
+    begun.complete(first_ns)
+    record = begun.record("c", ACME, completion_pb2.CompletionRequest(model="m"), looked=False)
+    validate(record)
+    assert record.time_to_first_token.ToNanoseconds() == max(0, first_ns - 100)
+    assert begun.attempt().duration.ToNanoseconds() == max(0, first_ns - 100)
 
 
 def test_a_whole_answer_without_usage_is_estimated_by_its_pieces() -> None:

@@ -9,10 +9,10 @@ from tests.support.router_peers import ScriptedProvider
 ADDRESS = "https://a.example/v1"
 
 
-def answers_as(provider: str = "one", base_url: str = ADDRESS, **target: Any) -> str:
+def answers_as(provider: str = "one", base_url: str = ADDRESS, billed_as: str = "sim", **target: Any) -> str:
     config = RouterConfig.model_validate(
         {
-            "providers": {provider: {"api": "openai", "base_url": base_url, "billed_as": "sim"}},
+            "providers": {provider: {"api": "openai", "base_url": base_url, "billed_as": billed_as}},
             "targets": {"t": {"provider": provider, "model": "m", **target}},
         }
     )
@@ -28,6 +28,10 @@ def test_each_part_of_it_tells_answers_apart() -> None:
         answers_as(answers_as="small"),
     }
     assert len(told) == 5
+
+
+def test_what_it_is_billed_as_is_no_part_of_it() -> None:
+    assert answers_as() == answers_as(billed_as="other")
 
 
 def test_it_is_the_same_after_every_start_and_with_whatever_does_not_answer() -> None:

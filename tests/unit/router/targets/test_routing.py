@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from buf.validate import validate_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.billing.v1.billing_service_pb2 import CaptureRequest
 from headgate.chat.v1 import message_pb2, tool_pb2
 from headgate.router.v1 import completion_pb2
 from services._runtime.errors import GatewayError, InvalidFieldError
@@ -71,6 +73,12 @@ def test_targets_are_tried_in_the_order_of_the_model_then_of_its_fallbacks_and_n
     a, b, c = target("a"), target("b"), target("c")
     known = catalog(m=[b, a], other=[a, c])
     assert served_by(make_plan(ask(fallback_models=["other"]), known)) == ["b", "a", "c"]
+
+
+def test_no_more_targets_are_tried_than_billing_takes_records_of_one_completion() -> None:
+    plan = make_plan(ask(), catalog(m=[target(f"t{number}") for number in range(100)]))
+    rules = CaptureRequest.DESCRIPTOR.fields_by_name["records"].GetOptions().Extensions[validate_pb2.field]
+    assert len(plan.targets) == rules.repeated.max_items
 
 
 def test_an_unknown_model_is_refused_with_those_that_are_known() -> None:
