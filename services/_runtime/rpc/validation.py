@@ -1,6 +1,7 @@
 """Requests in: bytes to message, and the contract's protovalidate rules, as errors that name fields."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -155,5 +156,6 @@ def _subscript(subscript: Any) -> str:
     if subscript is None:
         return ""
     if subscript.field == "string_key":
-        return f'["{subscript.value}"]'
+        # As JSON: what is wrong with a key may be a character that can't be seen.
+        return f"[{json.dumps(subscript.value, ensure_ascii=False)}]"
     return f"[{str(subscript.value).lower()}]"

@@ -36,7 +36,7 @@ async def serving(environ: Mapping[str, str], data_dir: Path, telemetry: Telemet
 
 
 @pytest.fixture(scope="module")
-def telemetry() -> Telemetry:
+def telemetry(environ: dict[str, str]) -> Telemetry:
     return make_telemetry("billing")
 
 

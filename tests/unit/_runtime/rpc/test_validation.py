@@ -1,11 +1,14 @@
 """Field paths, and the field that makes a message too large."""
 
+import pytest
 from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.router.v1.completion_pb2 import CompletionRequest
 from services._runtime.address import is_loopback, join_host_port, split_host_port
-from services._runtime.rpc.validation import largest_field
+from services._runtime.errors import InvalidFieldError
+from services._runtime.rpc.validation import largest_field, validate
 
 
 def test_the_largest_field_is_followed_down_to_the_text_itself() -> None:
@@ -34,3 +37,11 @@ def test_host_and_port_survive_being_joined_and_split(host: str, port: int) -> N
 def test_only_this_machines_own_addresses_are_loopback() -> None:
     hosts = ["127.0.0.1", "127.8.8.8", "::1", "localhost", "0.0.0.0", "::", "10.0.0.1", "router"]  # noqa: S104
     assert [host for host in hosts if is_loopback(host)] == ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
+
+
+def test_a_key_with_characters_that_cannot_be_seen_is_named_so_that_they_can() -> None:
+    with pytest.raises(InvalidFieldError) as refusal:
+        validate(CompletionRequest(model="m", prompt="hi", labels={'a\n"é': "x"}))
+    (violation,) = refusal.value.field_violations
+    assert violation.field == 'labels["a\\n\\"é"]'
+    assert violation.description.startswith("must not contain control characters")

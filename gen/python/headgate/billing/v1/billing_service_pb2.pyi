@@ -273,7 +273,7 @@ class AuthorizeRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The request's labels."""
+        """The request's labels. Without effect in this version: no budget selects by them."""
 
     def __init__(
         self,

@@ -122,7 +122,7 @@ class UsageRecord(_message.Message):
     outcome: _outcome_pb2.Outcome.ValueType
     """How the attempt ended."""
     end_user_id: _builtins.str
-    """The application's own user, as the request named it."""
+    """The application's own user, as the request named it: entries show it, and usage is not filtered or summed by it."""
     service_tier: _builtins.str
     """The service tier that the provider billed, such as `batch`; empty for its standard."""
     @_builtins.property
@@ -147,8 +147,9 @@ class UsageRecord(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The request's labels. Whatever the texts of an attempt are, it is booked: a character that can't be kept is replaced by
-        U+FFFD, here and in the names, and the label `headgate/cleaned` says so.
+        """The request's labels: entries show them, and usage is not filtered or summed by them. Whatever the texts of an attempt are, it
+        is booked: a character that can't be kept is replaced by U+FFFD, here and in the names, and the label `headgate/cleaned` says
+        so. Labels that begin with `headgate/` are such marks; the router takes none from its callers.
         """
 
     def __init__(

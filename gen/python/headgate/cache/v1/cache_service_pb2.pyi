@@ -69,7 +69,9 @@ class LookupRequest(_message.Message):
     scope: Global___CacheScope.ValueType
     """With whom entries are shared."""
     model: _builtins.str
-    """The model that will answer, resolved: aliases of one model share entries."""
+    """What will answer, resolved, by any name that is the same for all whose answers are alike, and for nobody else: aliases of one
+    model share entries. The router sends a digest of the provider's entry, its address and its model, or of `answers_as`.
+    """
     content: _builtins.bytes
     """Canonical bytes of everything else that determines the answer. Equal bytes mean equal questions."""
     @_builtins.property

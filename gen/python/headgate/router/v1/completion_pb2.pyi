@@ -36,25 +36,27 @@ class _CacheMode:
 class _CacheModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CACHE_MODE_UNSPECIFIED: _CacheMode.ValueType  # 0
-    """Both when the request is deterministic: temperature 0, or a seed."""
+    """Both when the request is deterministic: temperature 0, or a seed. An answer that calls tools is not kept."""
     CACHE_MODE_ON: _CacheMode.ValueType  # 1
-    """Both, whatever the sampling."""
+    """Both, whatever the sampling; also an answer that calls tools."""
     CACHE_MODE_OFF: _CacheMode.ValueType  # 2
     """Neither."""
     CACHE_MODE_REFRESH: _CacheMode.ValueType  # 3
-    """Do not look, but keep."""
+    """Do not look, but keep; not an answer that calls tools."""
 
 class CacheMode(_CacheMode, metaclass=_CacheModeEnumTypeWrapper):
-    """Whether to look in the cache, and to keep the answer there."""
+    """Whether to look in the cache, and to keep the answer there. Whatever the mode, only whole answers are kept: no refusal, and
+    none that was filtered, cut, failed, or ended in a way that Headgate does not know.
+    """
 
 CACHE_MODE_UNSPECIFIED: CacheMode.ValueType  # 0
-"""Both when the request is deterministic: temperature 0, or a seed."""
+"""Both when the request is deterministic: temperature 0, or a seed. An answer that calls tools is not kept."""
 CACHE_MODE_ON: CacheMode.ValueType  # 1
-"""Both, whatever the sampling."""
+"""Both, whatever the sampling; also an answer that calls tools."""
 CACHE_MODE_OFF: CacheMode.ValueType  # 2
 """Neither."""
 CACHE_MODE_REFRESH: CacheMode.ValueType  # 3
-"""Do not look, but keep."""
+"""Do not look, but keep; not an answer that calls tools."""
 Global___CacheMode: _TypeAlias = CacheMode  # noqa: Y015
 
 @_typing.final
@@ -137,8 +139,8 @@ class CompletionRequest(_message.Message):
     standard tier, whose prices are known, is refused with `UNSUPPORTED_BY_TARGET` where a hard budget binds the caller.
     """
     end_user_id: _builtins.str
-    """The application's own user. Passed to the provider where it takes one, and to the ledger, whose entries show it. No control
-    characters.
+    """The application's own user. Passed to the provider where it takes one, and to the ledger, whose entries show it; nothing is
+    limited, budgeted, filtered or summed by it. No control characters.
     """
     request_id: _builtins.str
     """Idempotency key: while a request is in flight the same id is refused with ABORTED, and with another body with
@@ -154,7 +156,9 @@ class CompletionRequest(_message.Message):
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.Tool]:
-        """Functions that the model may ask to be called."""
+        """Functions that the model may ask to be called. Models see them in this order, which can change what they answer: in another
+        order, or with a schema whose JSON text differs in anything, it is another question to the cache.
+        """
 
     @_builtins.property
     def tool_choice(self) -> _tool_pb2.ToolChoice:
@@ -170,13 +174,14 @@ class CompletionRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The application's own labels: limits can select by them, and ledger entries show them. They never reach the provider. No
-        control characters.
+        """The application's own labels: limits can select by them, and ledger entries show them; no budget selects by them, and usage
+        is not filtered or summed by them. They never reach the provider, and are no part of the question to the cache. No control
+        characters; names that begin with `headgate/` are kept for marks of the ledger.
         """
 
     @_builtins.property
     def fallback_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Models to try, in order, when `model` can't serve the request."""
+        """Models to try, in order, when `model` can't serve the request. Of all together at most 64 targets are tried."""
 
     @_builtins.property
     def cache(self) -> Global___CacheOptions:
