@@ -1,6 +1,6 @@
 """Which requests may be answered from the cache, which answers may be kept, and what identifies a question. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from headgate.chat.v1 import finish_reason_pb2
@@ -44,24 +44,24 @@ def is_deterministic(request: completion_pb2.CompletionRequest) -> bool:
 def is_worth_keeping(
     request: completion_pb2.CompletionRequest,
     outcome: int,
-    events: Iterable[completion_pb2.CompletionEvent],
+    events: Sequence[completion_pb2.CompletionEvent],
 ) -> bool:
     """Only whole answers: nothing cut, filtered, refused, failed or of an unknown end, and tool calls only on request."""
     if outcome != outcome_pb2.OUTCOME_COMPLETE:
         return False
     wanted = _WHOLE_ENDS if request.cache.mode == completion_pb2.CACHE_MODE_ON else _WHOLE_ENDS[:1]
-    return all(_is_wanted(event, wanted) for event in events)
-
-
-def _is_wanted(event: completion_pb2.CompletionEvent, ends: Sequence[int]) -> bool:
-    if event.HasField("choice_finished"):
-        return event.choice_finished.finish_reason in ends
+    ends = [event.choice_finished.finish_reason for event in events if event.HasField("choice_finished")]
+    if len(ends) < (request.choice_count or 1) or not all(end in wanted for end in ends):
+        return False
     # Servers that know no word for it end a refusal as any other answer.
-    return event.delta.WhichOneof("content") != "refusal"
+    return all(event.delta.WhichOneof("content") != "refusal" for event in events)
 
 
 def content_of(request: completion_pb2.CompletionRequest) -> bytes:
     """Everything that determines the answer, but the model, as canonical bytes.
+
+    What a model is shown in another order is another question: messages, tools, and the text of a tool's JSON schema.
+    Options of the provider, which are one JSON object, are the same in any order.
 
     Protobuf's deterministic serialisation: it can be parsed back, so two different questions never share bytes, and
     field presence is kept (temperature 0 is not an absent temperature). Source: protobuf.dev, "Proto Serialization Is

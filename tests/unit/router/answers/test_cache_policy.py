@@ -164,6 +164,14 @@ def test_no_answer_with_another_end_is_kept_whatever_the_request_says(
         assert not is_worth_keeping(asked, outcome_pb2.OUTCOME_COMPLETE, [STOP, finished(end)])
 
 
+@pytest.mark.parametrize("asked", [{"temperature": 0}, {"cache": {"mode": ON}}, {"cache": {"mode": REFRESH}}])
+def test_an_answer_of_which_a_choice_has_no_end_is_not_kept(asked: dict[str, Any]) -> None:
+    complete = outcome_pb2.OUTCOME_COMPLETE
+    assert not is_worth_keeping(ask(**asked), complete, [])
+    assert not is_worth_keeping(ask(choice_count=2, **asked), complete, [STOP])
+    assert is_worth_keeping(ask(choice_count=2, **asked), complete, [STOP, STOP])
+
+
 def test_a_refusal_that_ends_as_any_answer_is_not_kept() -> None:
     refusal = completion_pb2.CompletionEvent(delta=Delta(refusal="no"))
     assert not is_worth_keeping(ask(cache={"mode": ON}), outcome_pb2.OUTCOME_COMPLETE, [refusal, STOP])
@@ -176,6 +184,14 @@ def test_tools_in_another_order_are_another_question() -> None:
     spaced = [{**tools[0], "parameters_json": "{ }"}, tools[1]]
     assert content_of(ask(tools=tools)) != content_of(ask(tools=spaced))
     assert content_of(ask(labels={"a": "1", "b": "2"})) == content_of(ask(labels={"c": "3"}))
+
+
+def test_a_schema_is_a_text_so_another_order_of_its_keys_is_another_question() -> None:
+    forth, back = '{"type": "object", "properties": {}}', '{"properties": {}, "type": "object"}'
+    one, other = ([{"name": "a", "parameters_json": text}] for text in (forth, back))
+    assert content_of(ask(tools=one)) != content_of(ask(tools=other))
+    schemas = [{"json_schema": {"name": "a", "schema_json": text}} for text in (forth, back)]
+    assert content_of(ask(response_format=schemas[0])) != content_of(ask(response_format=schemas[1]))
 
 
 def test_tool_calls_are_kept_only_on_request() -> None:
