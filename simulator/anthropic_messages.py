@@ -41,6 +41,7 @@ def reply_to_message(asked: MessageRequest, context: Context) -> Reply:
         input_tokens=total,
         body=message.body,
         frames=message.frames if asked.stream else None,
+        ending=message.ending,
         cached_tokens=read,
         cache_written_tokens=written,
         output_tokens=answer.tokens,
@@ -84,6 +85,8 @@ class MessageAnswer:
                 yield _PING
             yield from _deltas(index, block)
             yield event({"type": "content_block_stop", "index": index}), 0
+
+    def ending(self) -> Iterator[Frame]:
         delta = {"type": "message_delta", "delta": self._stopped(), "usage": self._usage(self._answer.tokens)}
         if self._context.behaviour.no_usage:
             del delta["usage"]

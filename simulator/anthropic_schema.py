@@ -149,6 +149,10 @@ class CountRequest(Struct):
     """Marks the end of the whole prompt."""
 
 
+class Metadata(Struct):
+    user_id: str | None = None
+
+
 class MessageRequest(CountRequest, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1)]
     stream: bool | None = None
@@ -156,3 +160,8 @@ class MessageRequest(CountRequest, kw_only=True):
     temperature: Share | None = None
     top_p: Share | None = None
     top_k: Annotated[int, Meta(ge=0)] | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def user(self) -> str | None:
+        return self.metadata and self.metadata.user_id

@@ -58,6 +58,8 @@ class Behaviour:
     """How many tokens the prompt is counted as, whatever it is."""
     tier: str | None = None
     """The service tier that the answer says it was served with. None: the API's standard."""
+    late_usage_seconds: float = 0.0
+    """How long after the rest of a stream its usage, and with it the stream's end, comes."""
     usage_twice: bool = False
     """Tell the usage of a stream twice, the same."""
     no_usage: bool = False
@@ -168,6 +170,7 @@ KNOBS: dict[str, Callable[[str], dict[str, Any]]] = {
     "garbage": _field("garbage", _flag),
     "count-input": _field("count_input", _count),
     "tier": _field("tier", _word),
+    "late-usage": _field("late_usage_seconds", _seconds),
     "usage-twice": _field("usage_twice", _flag),
     "no-usage": _field("no_usage", _flag),
     "cut-after": _field("cut_after", _count),

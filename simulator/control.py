@@ -23,6 +23,8 @@ class FaultRequest(Struct, forbid_unknown_fields=True):
     """None: for any model."""
     count: Annotated[int, Meta(ge=1)] | None = 1
     """For how many requests; null: until cleared."""
+    user: str | None = None
+    """None: of any end user."""
 
 
 _FAULTS = msgspec.json.Decoder(FaultRequest)
@@ -50,7 +52,8 @@ class Control:
         return _json(
             {
                 "faults": [
-                    {"faults": dict(f.pairs), "model": f.model, "remaining": f.remaining} for f in faults
+                    {"faults": dict(f.pairs), "model": f.model, "remaining": f.remaining, "user": f.user}
+                    for f in faults
                 ]
             }
         )
@@ -64,11 +67,12 @@ class Control:
             return _refused(from_decoding(error))
         except BehaviourError as error:
             return _refused(ApiError(400, str(error), "faults", "invalid_value"))
-        self._simulator.faults.add(Fault(pairs, asked.model, asked.count))
+        self._simulator.faults.add(Fault(pairs, asked.model, asked.count, asked.user))
         return web.Response(status=204)
 
-    async def clear_faults(self, _request: web.Request) -> web.Response:
-        self._simulator.faults.clear()
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        """`user`: only those for one end user."""
+        self._simulator.faults.clear(request.query.get("user"))
         return web.Response(status=204)
 
     async def list_served(self, request: web.Request) -> web.Response:

@@ -1,7 +1,9 @@
 """Writes an answer to the client at its pace, with its interruption, and notes in the ledger what was written."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from aiohttp import web
 
@@ -9,7 +11,7 @@ from simulator.behaviour import Behaviour, Interruption
 from simulator.errors import ApiError
 from simulator.ledger import Record
 from simulator.pacing import Pacer, frames_until, opening_frames
-from simulator.reply import Reply
+from simulator.reply import Frame, Reply
 
 _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 
@@ -51,7 +53,10 @@ class Delivery:
         return interruption if interruption and interruption[1] <= reply.output_tokens else None
 
     async def _send_events(self, reply: Reply) -> web.StreamResponse:
-        frames = reply.frames() if reply.frames else iter(())
+        frames: Iterator[Frame] = reply.frames() if reply.frames else iter(())
+        ending, pause = iter(reply.ending()), self._behaviour.late_usage_seconds
+        if not pause:
+            frames = chain(frames, ending)
         interruption = self._interruption(reply)
         if interruption == (Interruption.HANG, 0):
             # A server that has read the prompt and says no more: its client knows the prompt's tokens, and none else.
@@ -62,11 +67,15 @@ class Delivery:
         response = web.StreamResponse(headers=_STREAM_HEADERS | self._headers)
         await response.prepare(self._request)
         self._record.status = response.status
-        await self._pace(response, Pacer(frames, self._behaviour.gap_seconds), whole=interruption is None)
-        if interruption is None:
-            self._record.outcome = "complete"
-        else:
+        whole = interruption is None
+        await self._pace(response, Pacer(frames, self._behaviour.gap_seconds), whole=whole and not pause)
+        if interruption is not None:
             await self._interrupt(response, interruption[0])
+            return response
+        if pause:
+            await asyncio.sleep(pause)
+            await self._pace(response, Pacer(ending, 0), whole=True)
+        self._record.outcome = "complete"
         return response
 
     async def _pace(self, response: web.StreamResponse, pacer: Pacer, *, whole: bool) -> None:

@@ -52,9 +52,11 @@ class Simulator:
     faults: FaultQueue = field(default_factory=FaultQueue)
     prompt_cache: PromptCache = field(default_factory=PromptCache)
 
-    def behaviour(self, headers: Mapping[str, str], model: str, knobs: list[tuple[str, str]]) -> Behaviour:
-        """Later wins: the model name's knobs, then a fault that waits for this model, then the request's headers."""
-        pairs = [*knobs, *self.faults.take(model), *header_pairs(headers)]
+    def behaviour(
+        self, headers: Mapping[str, str], model: str, knobs: list[tuple[str, str]], user: str | None
+    ) -> Behaviour:
+        """Later wins: the model name's knobs, then a fault that waits for this request, then the request's headers."""
+        pairs = [*knobs, *self.faults.take(model, user), *header_pairs(headers)]
         try:
             return parse(pairs) if pairs else NORMAL
         except BehaviourError as error:
@@ -81,7 +83,7 @@ async def _answer(simulator: Simulator, api: Api, request: web.Request, record: 
     api.check_headers(request.headers, require_key=simulator.require_key)
     asked = await _decode(api, request)
     record.model, knobs = split_model(asked.model)
-    behaviour = simulator.behaviour(request.headers, record.model, knobs)
+    behaviour = simulator.behaviour(request.headers, record.model, knobs, getattr(asked, "user", None))
     if behaviour.hang:
         await hang()
     if behaviour.status is not None:
@@ -92,6 +94,7 @@ async def _answer(simulator: Simulator, api: Api, request: web.Request, record: 
     context = Context(record.id, asked.model, int(record.started_at), behaviour, simulator.prompt_cache)
     reply = _reply(api, asked, context)
     _note(record, reply)
+    record.tier = behaviour.tier or ""
     headers = {api.id_header: f"req_{record.id}"}
     if behaviour.garbage:
         record.outcome, record.status = "fault", 200

@@ -12,6 +12,8 @@ class Fault:
     """Only for requests that name this model (without its knobs); None: for any."""
     remaining: int | None
     """For how many requests more; None: until cleared."""
+    user: str | None = None
+    """Only for requests of this end user, as the API's own field names it; None: for any."""
 
 
 class FaultQueue:
@@ -23,15 +25,16 @@ class FaultQueue:
     def add(self, fault: Fault) -> None:
         self._faults.append(fault)
 
-    def clear(self) -> None:
-        self._faults.clear()
+    def clear(self, user: str | None = None) -> None:
+        """All, or those that are for one end user."""
+        self._faults = [fault for fault in self._faults if user not in (None, fault.user)]
 
     def pending(self) -> list[Fault]:
         return list(self._faults)
 
-    def take(self, model: str) -> Pairs:
+    def take(self, model: str, user: str | None = None) -> Pairs:
         for fault in self._faults:
-            if fault.model in (None, model):
+            if fault.model in (None, model) and fault.user in (None, user):
                 self._spend(fault)
                 return fault.pairs
         return ()

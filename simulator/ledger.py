@@ -37,6 +37,8 @@ class Record(msgspec.Struct, gc=False):
     """Handed to the socket so far; at most `output_tokens`."""
     reasoning_tokens: int = 0
     """Of the whole answer, whether or not it was written in full."""
+    tier: str = ""
+    """The service tier that the answer names; empty for the API's standard."""
     status: int = 0
     """The HTTP status sent; 0: none."""
     outcome: Outcome = "running"

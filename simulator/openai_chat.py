@@ -1,7 +1,7 @@
 """OpenAI chat completions, streamed and not."""
 
 from collections.abc import Iterator
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ def reply_to_chat(asked: ChatRequest, context: Context) -> Reply:
         input_tokens=chat.input_tokens,
         body=chat.body,
         frames=chat.frames if asked.stream else None,
+        ending=chat.ending,
         cached_tokens=chat.cached_tokens,
         output_tokens=chat.output_tokens,
         reasoning_tokens=chat.reasoning_tokens,
@@ -51,25 +52,32 @@ class ChatAnswer:
         return msgspec.json.encode(whole)
 
     def frames(self) -> Iterator[Frame]:
-        options = self._asked.stream_options
-        include_usage = options is not None and bool(options.include_usage)
         head = self._head("chat.completion.chunk")
         streams = [
-            _ChoiceFrames(head, index, include_usage=include_usage).all(
+            _ChoiceFrames(head, index, include_usage=self._includes_usage()).all(
                 answer,
                 hide_reasoning=self._context.behaviour.hide_reasoning,
                 logprobs=bool(self._asked.logprobs),
             )
             for index, answer in enumerate(self._answers)
         ]
-        told = include_usage and not self._context.behaviour.no_usage
+        options = self._asked.stream_options
         frames = interleave(streams)
-        if told and options is not None and options.continuous_usage_stats:
+        if self._tells_usage() and options is not None and options.continuous_usage_stats:
             frames = with_running_usage(frames, self._usage_so_far)
-        return chain(
-            frames,
-            final_frames(head, self._usage() if told else None, twice=self._context.behaviour.usage_twice),
-        )
+        return frames
+
+    def ending(self) -> list[Frame]:
+        used = self._usage() if self._tells_usage() else None
+        twice = self._context.behaviour.usage_twice
+        return final_frames(self._head("chat.completion.chunk"), used, twice=twice)
+
+    def _includes_usage(self) -> bool:
+        options = self._asked.stream_options
+        return options is not None and bool(options.include_usage)
+
+    def _tells_usage(self) -> bool:
+        return self._includes_usage() and not self._context.behaviour.no_usage
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {

@@ -27,6 +27,7 @@ def reply_to_completion(asked: CompletionRequest, context: Context) -> Reply:
         input_tokens=texts.input_tokens,
         body=texts.body,
         frames=texts.frames if asked.stream else None,
+        ending=texts.ending,
         cached_tokens=texts.cached_tokens,
         output_tokens=texts.output_tokens,
     )
@@ -86,15 +87,19 @@ class CompletionTexts:
         return msgspec.json.encode(whole)
 
     def frames(self) -> Iterator[Frame]:
-        options = self._asked.stream_options
-        include_usage = options is not None and bool(options.include_usage)
-        head = self._head()
-        running = head | {"usage": None} if include_usage else head
+        running = self._head() | {"usage": None} if self._includes_usage() else self._head()
         streams = [
             _events(running, index, echo, answer) for index, (echo, answer) in enumerate(self._choices)
         ]
-        told = include_usage and not self._context.behaviour.no_usage
-        return chain(interleave(streams), final_frames(head, self._usage() if told else None))
+        return interleave(streams)
+
+    def ending(self) -> list[Frame]:
+        told = self._includes_usage() and not self._context.behaviour.no_usage
+        return final_frames(self._head(), self._usage() if told else None)
+
+    def _includes_usage(self) -> bool:
+        options = self._asked.stream_options
+        return options is not None and bool(options.include_usage)
 
     def _task(self, prompt: Segment) -> Task:
         asked = self._asked

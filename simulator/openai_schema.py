@@ -128,6 +128,7 @@ class ChatRequest(Struct):
     response_format: ResponseFormat | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     logprobs: bool | None = None
+    user: str | None = None
 
 
 class CompletionRequest(Struct):

@@ -29,6 +29,8 @@ class Reply:
     body: Callable[[], bytes]
     frames: Callable[[], Iterator[Frame]] | None = None
     """Made as they are needed, as thousands of long streams may be open. None: the answer is not streamed."""
+    ending: Callable[[], Iterable[Frame]] = tuple
+    """The events that tell the usage and end the stream, after `frames`."""
     cached_tokens: int = 0
     cache_written_tokens: int = 0
     output_tokens: int = 0

@@ -44,8 +44,8 @@ class Control:
             found: list[dict[str, Any]] = (await response.json())["faults"]
             return found
 
-    async def clear_faults(self) -> None:
-        (await self._session.delete(f"{self._url}/faults")).raise_for_status()
+    async def clear_faults(self, **of: str) -> None:
+        (await self._session.delete(f"{self._url}/faults", params=of)).raise_for_status()
 
 
 @pytest.fixture
