@@ -164,4 +164,4 @@ class MessageRequest(CountRequest, kw_only=True):
 
     @property
     def user(self) -> str | None:
-        return self.metadata and self.metadata.user_id
+        return None if self.metadata is None else self.metadata.user_id

@@ -1,7 +1,6 @@
 """Writes an answer to the client at its pace, with its interruption, and notes in the ledger what was written."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,7 +10,7 @@ from simulator.behaviour import Behaviour, Interruption
 from simulator.errors import ApiError
 from simulator.ledger import Record
 from simulator.pacing import Pacer, frames_until, opening_frames
-from simulator.reply import Frame, Reply
+from simulator.reply import Reply
 
 _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 
@@ -53,7 +52,7 @@ class Delivery:
         return interruption if interruption and interruption[1] <= reply.output_tokens else None
 
     async def _send_events(self, reply: Reply) -> web.StreamResponse:
-        frames: Iterator[Frame] = reply.frames() if reply.frames else iter(())
+        frames = reply.frames() if reply.frames else iter(())
         ending, pause = iter(reply.ending()), self._behaviour.late_usage_seconds
         if not pause:
             frames = chain(frames, ending)

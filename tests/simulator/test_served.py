@@ -178,7 +178,9 @@ async def test_a_fault_without_a_count_limit_lasts_until_it_is_cleared(
     for _ in range(3):
         with pytest.raises(openai.InternalServerError):
             await openai_client.chat.completions.create(model="sim-small", messages=HELLO)
-    assert await control.faults() == [{"faults": {"status": "500"}, "model": None, "remaining": None, "user": None}]
+    assert await control.faults() == [
+        {"faults": {"status": "500"}, "model": None, "remaining": None, "user": None}
+    ]
     await control.clear_faults()
     await openai_client.chat.completions.create(model="sim-small", messages=HELLO)
 

@@ -189,15 +189,24 @@ class InProcessSuite:
 
 @asynccontextmanager
 async def in_process(
-    data_dir: Path, router: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    data_dir: Path,
+    router: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    others: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[InProcessSuite]:
+    """`others`: the sections of ratelimit and billing, instead of limits that refuse nothing and one price for all."""
     simulator = Simulator(Models())
     with pytest.MonkeyPatch.context() as patch:
         # What is counted at a test's end is not forgotten before it, on however slow a machine.
         patch.setattr(memory, "REMEMBERED_US", 3600 * 10**6)
         async with simulating(simulator) as base_url:
             config = data_dir / "headgate.json"
-            config.write_text(json.dumps(_configuration(router)).replace("simulator:", base_url))
+            config.write_text(
+                json.dumps(
+                    _configuration(router) if others is None else {"router": dict(router), **others}
+                ).replace("simulator:", base_url)
+            )
             shared = {"HEADGATE_CONFIG": str(config), "HEADGATE_DATA_DIR": str(data_dir)}
             quick = {
                 f"{prefix_of(name)}{setting}": value
