@@ -20,6 +20,7 @@ from services.router.errors import (
 from services.router.run import Run
 from services.router.targets.catalog import Target
 from services.router.targets.health import TargetHealth
+from services.router.targets.options import answers_generated
 from services.router.targets.provider import RETRYABLE, FailureKind, ProviderError
 
 DEFAULT_RETRY_SECONDS = 1.0
@@ -104,6 +105,9 @@ class Failover:
             start_ns=self._clock.epoch_ns(),
             estimated_input_tokens=run.plan.input_tokens,
         )
+        asked = self._output_bound(run, target.max_output_tokens)
+        if asked is not None:
+            leg.most_output_tokens = asked * answers_generated(run.request)
         self._health[target.target_id].begin(self._clock.monotonic())
         run.legs.append(leg)
         return leg

@@ -37,6 +37,8 @@ class Leg:
     target: Target
     start_ns: int
     estimated_input_tokens: int
+    most_output_tokens: int | None = None
+    """What the provider was asked for at the most, over all choices; None: it was not bound."""
     first_token_ns: int | None = None
     end_ns: int | None = None
     pieces: int = 0
@@ -105,21 +107,27 @@ class Leg:
         An attempt that broke off is counted by its pieces where the provider had not counted as far. One that the
         provider never served used nothing.
         """
-        reported = self.reported
-        if reported is not None and (self.whole or reported.output_tokens >= self.pieces):
+        reported, pieces = self.reported, self._estimated_output()
+        if reported is not None and (self.whole or reported.output_tokens >= pieces):
             return reported
         usage = usage_pb2.TokenUsage(source=usage_pb2.USAGE_SOURCE_ESTIMATED)
         if reported is not None:
             usage.CopyFrom(reported)
             usage.source = usage_pb2.USAGE_SOURCE_ESTIMATED
-            usage.output_tokens = max(reported.output_tokens, self.pieces)
+            usage.output_tokens = max(reported.output_tokens, pieces)
         elif self._nothing_served and not self.pieces:
             usage.source = usage_pb2.USAGE_SOURCE_PROVIDER
         else:
             usage.input_tokens = self.estimated_input_tokens
-            usage.output_tokens = self.pieces
+            usage.output_tokens = pieces
         usage.total_tokens = usage.input_tokens + usage.output_tokens
         return usage
+
+    def _estimated_output(self) -> int:
+        """By its pieces, and no more than was held for: small pieces are no proof that the provider ignored its bound."""
+        if self.most_output_tokens is None or self._is_cut:
+            return self.pieces
+        return min(self.pieces, self.most_output_tokens)
 
     def record(
         self,

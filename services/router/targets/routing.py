@@ -27,8 +27,8 @@ MOST_ATTEMPTS = 64
 class Plan:
     """What will be tried: at least one target, in order; and how large the request is.
 
-    `input_tokens` is an estimate; `most_input_tokens` is what any of the targets may count at the most, and None when one of
-    them may count any number: then nothing that is held or reserved covers the request.
+    `most_input_tokens` is what any of the targets may count at the most, and None when one of them may count any number: then
+    nothing that is held or reserved covers the request. `input_tokens` is an estimate, and never more than that.
     """
 
     targets: Sequence[Target]
@@ -54,7 +54,8 @@ def make_plan(request: completion_pb2.CompletionRequest, catalog: Catalog) -> Pl
     able = _able(request, candidates)
     size = measure(request)
     targets = _fitting(request, able, size.about())[:MOST_ATTEMPTS]
-    return Plan(targets, size.about(), _most_input_tokens(size, targets))
+    about, most = size.about(), _most_input_tokens(size, targets)
+    return Plan(targets, about if most is None else min(about, most), most)
 
 
 def _most_input_tokens(size: Size, targets: Sequence[Target]) -> int | None:

@@ -123,6 +123,20 @@ async def test_a_retry_that_the_budget_does_not_cover_is_refused_with_both_reaso
         assert suite.holds() == {"captured": 1}
 
 
+async def test_an_estimate_stays_within_what_was_held(start_router: StartRouter) -> None:
+    """Words of more than a token each, and an image that counts less here than it usually does."""
+    section = router_section({"m": ["sim-small@tokens=100,no-usage"]})
+    section["targets"]["m-0"]["most_tokens_per_image"] = 100
+    async with start_router(section) as suite:
+        request = document(0, "image/png", max_output_tokens=20)
+        limit = (64 + 16 + 100) * INPUT_NANOS + 20 * OUTPUT_NANOS
+        await with_budget(suite, limit)
+        await suite.router.Complete(request, metadata=suite.metadata)
+        assert 20 * OUTPUT_NANOS < await spent(suite) <= limit
+        (entry,) = await suite.entries()
+        assert entry.record.usage.output_tokens == 20
+
+
 async def test_a_retry_that_the_budget_covers_is_made(start_router: StartRouter) -> None:
     section = router_section({"m": ["sim-small@tokens=1000,cut-after=900", "sim-small@tokens=1000"]})
     async with start_router(section) as suite:

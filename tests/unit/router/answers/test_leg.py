@@ -51,6 +51,25 @@ def test_a_whole_answer_without_usage_is_estimated_by_its_pieces() -> None:
     assert used(complete) == (30, 3, 33, ESTIMATED)
 
 
+def test_an_estimate_is_never_more_than_was_asked_for() -> None:
+    complete = leg(said("a", "b", "c"), ended())
+    complete.most_output_tokens = 2
+    complete.complete(200)
+    assert used(complete) == (30, 2, 32, ESTIMATED)
+    broken_off = leg(said("a", "b", "c", usage=(7, 1)))
+    broken_off.most_output_tokens = 2
+    broken_off.fail(FailureKind.INTERRUPTED, "it broke", 200)
+    assert used(broken_off) == (7, 2, 9, ESTIMATED)
+
+
+def test_an_answer_that_was_cut_for_going_on_is_estimated_by_all_its_pieces() -> None:
+    cut = leg(said("a", "b", "c"))
+    cut.most_output_tokens = 2
+    cut.cut(1)
+    cut.complete(200)
+    assert used(cut) == (30, 3, 33, ESTIMATED)
+
+
 def test_a_stopped_answer_that_the_provider_counted_so_far_is_not_estimated() -> None:
     stopped = leg(said("a", "b", usage=(7, 2)))
     stopped.stop(outcome_pb2.OUTCOME_CANCELLED, 200)
