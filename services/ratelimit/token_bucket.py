@@ -92,7 +92,8 @@ class Fill:
         self.scaled -= refund
         lowered: list[tuple[int, int]] = []
         for taken, fill in reversed(self.lows):
-            low = max(0, fill - refund)
+            # What the bucket held before that take does not change.
+            low = max(0, fill - refund) if taken > stamp else fill
             if not lowered or low < lowered[-1][1]:
                 lowered.append((taken, low))
         self.lows = lowered[::-1]

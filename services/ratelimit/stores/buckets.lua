@@ -155,8 +155,12 @@ function token_bucket.give_back(bucket, amount, stamp)
   bucket[UNITS], bucket[PART] = minus(bucket[UNITS], bucket[PART], units, part, interval)
   local later_units, later_part = nil, nil
   for low = #bucket - 2, LOWS, -3 do
-    local low_units, low_part = minus(bucket[low + 1], bucket[low + 2], units, part, interval)
-    bucket[low + 1], bucket[low + 2] = low_units, low_part
+    local low_units, low_part = bucket[low + 1], bucket[low + 2]
+    -- What the bucket held before that take does not change.
+    if bucket[low] > stamp then
+      low_units, low_part = minus(low_units, low_part, units, part, interval)
+      bucket[low + 1], bucket[low + 2] = low_units, low_part
+    end
     if later_units and not less(low_units, low_part, later_units, later_part) then
       remove_low(bucket, low)
     else

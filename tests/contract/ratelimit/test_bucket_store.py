@@ -110,6 +110,15 @@ async def test_settling_gives_the_difference_back(store: BucketStore, limit: Lim
 
 
 @each_algorithm
+async def test_the_difference_comes_back_in_whatever_order_requests_end(
+    store: BucketStore, limit: Limit
+) -> None:
+    await store.reserve([asking("a", 4, limit), asking("b", 4, limit)])
+    assert await store.settle([using("b", 1), using("a", 1)]) == [True, True]
+    assert await remaining(store, limit) == 8
+
+
+@each_algorithm
 async def test_settling_for_more_takes_it_now_even_when_it_does_not_fit(
     store: BucketStore, limit: Limit
 ) -> None:

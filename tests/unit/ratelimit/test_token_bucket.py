@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import accumulate
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,31 @@ def test_settling_an_estimate_equals_having_reserved_what_was_used(
     for bucket in (estimated, exact):
         bucket.advance(now_us + until_settled)
     estimated.give_back(estimate - actual, stamp)
+    assert estimated.scaled == exact.scaled
+
+
+@given(
+    rate=rates,
+    reservations=st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=MAX_LOWS
+    ),
+    order=st.randoms(use_true_random=False),
+)
+def test_reservations_that_are_settled_in_any_order_equal_what_was_used(
+    rate: tuple[int, int], reservations: list[tuple[int, int, int]], order: Random
+) -> None:
+    estimated, exact = Fill(shape(*rate), 0), Fill(shape(*rate), 0)
+    unused: list[tuple[int, int]] = []
+    now_us = 0
+    for pause, estimate, actual in reservations:
+        now_us += pause
+        for bucket in (estimated, exact):
+            bucket.advance(now_us)
+        unused.append((max(0, estimate - actual), estimated.take(estimate)))
+        exact.take(min(estimate, actual))
+    order.shuffle(unused)
+    for amount, stamp in unused:
+        estimated.give_back(amount, stamp)
     assert estimated.scaled == exact.scaled
 
 
