@@ -134,27 +134,10 @@ class InProcessSuite:
     async def new_key(
         self, organization_id: str, user_id: str = "", **fields: Any
     ) -> tuple[tuple[tuple[str, str], ...], caller_pb2.Caller]:
-        """A key as metadata, and whose it is: an organisation's or a user's, who need not exist before."""
-        for user in dict.fromkeys(("", user_id)):
-            account = account_service_pb2.Account(organization_id=organization_id, user_id=user)
-            await self.accounts.CreateAccount(account_service_pb2.CreateAccountRequest(account=account))
-        key = account_service_pb2.Key(organization_id=organization_id, user_id=user_id, **fields)
-        made = await self.accounts.CreateKey(account_service_pb2.CreateKeyRequest(key=key))
-        caller = caller_pb2.Caller(organization_id=organization_id, user_id=user_id, key_id=made.key.key_id)
-        return (("authorization", f"Bearer {made.token}"),), caller
+        return await key_of(self.accounts, organization_id, user_id, **fields)
 
     async def entries(self, organization_id: str = "acme") -> list[usage_pb2.LedgerEntry]:
-        """The whole ledger of an organisation."""
-        entries: list[usage_pb2.LedgerEntry] = []
-        token = ""
-        where = usage_pb2.UsageFilter(organization_id=organization_id)
-        while True:
-            page = await self.billing.ListUsage(
-                billing_pb2.ListUsageRequest(filter=where, page_size=1000, page_token=token)
-            )
-            entries.extend(page.entries)
-            if not (token := page.next_page_token):
-                return entries
+        return await entries_of(self.billing, organization_id)
 
     async def used(self) -> dict[str, int]:
         """What limits have counted, by metric; what is only reserved counts too."""
@@ -185,6 +168,33 @@ class InProcessSuite:
     async def close(self) -> None:
         for channel in self.channels:
             await channel.close()
+
+
+async def key_of(
+    accounts: Any, organization_id: str, user_id: str = "", **fields: Any
+) -> tuple[tuple[tuple[str, str], ...], caller_pb2.Caller]:
+    """A key as metadata, and whose it is: an organisation's or a user's, who need not exist before."""
+    for user in dict.fromkeys(("", user_id)):
+        account = account_service_pb2.Account(organization_id=organization_id, user_id=user)
+        await accounts.CreateAccount(account_service_pb2.CreateAccountRequest(account=account))
+    key = account_service_pb2.Key(organization_id=organization_id, user_id=user_id, **fields)
+    made = await accounts.CreateKey(account_service_pb2.CreateKeyRequest(key=key))
+    caller = caller_pb2.Caller(organization_id=organization_id, user_id=user_id, key_id=made.key.key_id)
+    return (("authorization", f"Bearer {made.token}"),), caller
+
+
+async def entries_of(bank: Any, organization_id: str) -> list[usage_pb2.LedgerEntry]:
+    """The whole ledger of an organisation."""
+    entries: list[usage_pb2.LedgerEntry] = []
+    token = ""
+    where = usage_pb2.UsageFilter(organization_id=organization_id)
+    while True:
+        page = await bank.ListUsage(
+            billing_pb2.ListUsageRequest(filter=where, page_size=1000, page_token=token)
+        )
+        entries.extend(page.entries)
+        if not (token := page.next_page_token):
+            return entries
 
 
 @asynccontextmanager
