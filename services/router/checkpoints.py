@@ -39,11 +39,11 @@ class Checkpoints:
             self._ticker.cancel()
 
     def take(self) -> None:
-        """Of every stream that produced something since it was last looked at."""
+        """Of every stream that produced or was told something since it was last looked at."""
         for run in self._running():
-            pieces = sum(leg.pieces for leg in run.legs)
-            if run.streamed and run.hold_ids and pieces > run.checkpointed_pieces:
-                run.checkpointed_pieces = pieces
+            progress = sum(leg.progress for leg in run.legs)
+            if run.streamed and run.hold_ids and progress > run.checkpointed_progress:
+                run.checkpointed_progress = progress
                 self._settlements.checkpoint(self._capture(run))
 
     async def _take_for_ever(self) -> None:

@@ -42,7 +42,7 @@ class Run:
     # What it holds of its answer: what was not read yet, and what is kept for the cache.
     share: Share
     # Found by admission.
-    checkpointed_pieces: int = 0
+    checkpointed_progress: int = 0
     reservations: list[ratelimit.ReserveRequest] = field(default_factory=list)
     hold_ids: list[str] = field(default_factory=list)
     # Of each of them, in nano-USD.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from headgate.common.v1 import outcome_pb2
 from headgate.router.v1 import completion_pb2
@@ -142,3 +143,28 @@ async def test_what_was_streamed_before_a_kill_is_booked_by_the_next_router_and_
         assert {entry.outcome for entry in entries} == {outcome_pb2.OUTCOME_ABORTED}
         assert {entry.labels["headgate/from-checkpoint"] for entry in entries} == {"true"}
         assert suite.holds() == {"captured": RUNS + 1, "voided": 1}
+
+
+async def test_what_a_provider_counted_before_its_first_token_is_booked_after_a_kill(tmp_path: Path) -> None:
+    """It reasons in secret, say: the prompt is counted, and nothing was sent yet."""
+    async with in_process(tmp_path, router_section({"m": ["sim-small@hang-after=0"]})) as suite:
+        own = tmp_path / "own"
+        async with (
+            router_process(suite, own) as process,
+            grpc.aio.insecure_channel(process.address) as channel,
+        ):
+            call = RouterServiceStub(channel).StreamComplete(ask("m"), metadata=suite.metadata)
+            reading = asyncio.ensure_future(call.read())
+            await until(lambda: any(record.input_tokens for record in suite.served().values()), "the prompt")
+            await asyncio.sleep(2 * EVERY_SECONDS)
+            process.signal(signal.SIGKILL)
+            await process.ended()
+            with pytest.raises(grpc.aio.AioRpcError):
+                await reading
+        async with router_process(suite, own):
+            await until(lambda: not suite.holds()["open"], "the end of every hold")
+        (entry,) = await suite.entries()
+        (served,) = suite.served().values()
+        assert entry.record.usage.input_tokens == served.input_tokens > 0
+        assert entry.record.usage.output_tokens == 0
+        assert entry.record.labels["headgate/from-checkpoint"] == "true"

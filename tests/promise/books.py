@@ -39,10 +39,10 @@ class Peeked:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """The services that were killed while a run went on, and whether the rate limiter then forgot what it had counted."""
+    """The services that were killed while a run went on, and whether the rate limiter then forgot its limits."""
 
     killed: frozenset[str] = frozenset()
-    forgot_counts: bool = False
+    forgot_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

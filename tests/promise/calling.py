@@ -11,12 +11,17 @@ from tests.promise.books import Asked
 from tests.promise.plans import RequestPlan
 from tests.support.rpc_errors import Refusal, read_refusal
 
+_PATIENCE_SECONDS = 60.0
+
 
 async def ask(router: Any, plan: RequestPlan, metadata: Any) -> Asked:
     await asyncio.sleep(plan.after_seconds)
     asked = Asked(plan, began=time.monotonic())
     method = router.StreamComplete if plan.streamed else router.Complete
-    call: Any = method(plan.request, metadata=metadata, timeout=plan.deadline or 60)
+    # A router that was killed is waited for; what it had in flight fails all the same.
+    call: Any = method(
+        plan.request, metadata=metadata, timeout=plan.deadline or _PATIENCE_SECONDS, wait_for_ready=True
+    )
     reading = asyncio.ensure_future(_read(call, asked))
     if plan.leaves_after is not None:
         await asyncio.wait([reading], timeout=plan.leaves_after)

@@ -65,9 +65,14 @@ def _knobs_of(books: Books, entry: LedgerEntry) -> Mapping[str, str]:
 
 
 def _may_be_lost(books: Books, record: Record) -> bool:
-    """What a killed router had not noted: an answer that is not streamed, and what came since the last look at a stream."""
+    """What a killed router had not noted: an answer that is not streamed, what came since the last look at a stream, and
+    reasoning of which it was neither told nor sent anything.
+    """
+    is_unseen = record.output_tokens <= record.reasoning_tokens
     return "router" in books.killed and (
-        not record.streamed or record.ended_at - record.started_at <= UNNOTED_SECONDS
+        not record.streamed
+        or record.ended_at - record.started_at <= UNNOTED_SECONDS
+        or (is_unseen and books.plan.target_of(record.model).provider == "plain")
     )
 
 

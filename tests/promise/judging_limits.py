@@ -38,7 +38,7 @@ def broken_limits(books: Books) -> Iterator[str]:
 
 def _was_decided(books: Books, limit: limit_pb2.Limit) -> bool:
     """False when it may have admitted unseen, as it says itself: nobody who could decide or price was there."""
-    if books.disturbance.forgot_counts:
+    if books.disturbance.forgot_limits:
         return False
     lost = books.killed & {"ratelimit", "billing", "router"}
     return not lost or (limit.store_loss_policy != limit_pb2.STORE_LOSS_POLICY_OPEN and not limit.shadow)

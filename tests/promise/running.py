@@ -111,7 +111,7 @@ async def settle(
         if not wrong or time.monotonic() > until:
             break
         await asyncio.sleep(_POLL_SECONDS)
-    await _tear_down(services, prepared.plan)
+    await _tear_down(services, prepared.plan, are_kept=not disturbance.forgot_limits)
     return books, wrong
 
 
@@ -129,10 +129,10 @@ async def _set_up(services: Services, plan: RunPlan, callers: Sequence[caller_pb
         await services.billing.SetBudget(billing.SetBudgetRequest(budget=budget))
 
 
-async def _tear_down(services: Services, plan: RunPlan) -> None:
+async def _tear_down(services: Services, plan: RunPlan, *, are_kept: bool) -> None:
     for request in plan.requests:
         services.simulator.faults.clear(request.name)
-    for limit in plan.limits:
+    for limit in plan.limits if are_kept else ():
         await services.ratelimit.DeleteLimit(ratelimit.DeleteLimitRequest(limit_id=limit.limit_id))
 
 

@@ -97,9 +97,9 @@ async def _try_killed(
     killed = await killing
     await services.await_up(prepared[0].keys[0][0])
     trial.figures.killed.update(killed)
-    forgot_counts = "ratelimit" in killed and "HEADGATE_RATELIMIT_STORE" not in environ
+    forgot_limits = "ratelimit" in killed and "HEADGATE_RATELIMIT_STORE" not in environ
     for each, answers in zip(prepared, asked, strict=True):
-        disturbance = Disturbance(killed, forgot_counts)
+        disturbance = Disturbance(killed, forgot_limits)
         trial.add(*await settle(services, each, answers, disturbance, _KILLED_PATIENCE_SECONDS))
 
 

@@ -101,6 +101,11 @@ class Leg:
             and (self.outcome == self._finish)
         )
 
+    @property
+    def progress(self) -> int:
+        """Grows with what the provider sends, and with what it counts: reasoning may be counted long before a piece comes."""
+        return self.pieces + (self.reported.total_tokens if self.reported is not None else 0)
+
     def usage(self) -> usage_pb2.TokenUsage:
         """What the attempt used: the provider's count where it stands, else an estimate that says so.
 
