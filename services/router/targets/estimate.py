@@ -20,13 +20,14 @@ _MOST_FRAMING = 64
 _MOST_PER_MESSAGE = 16
 _MOST_PER_TOOL = 64
 _MOST_FOR_TOOLS = 1024  # Anthropic's prompt that explains tools has 346 to 804 tokens
-_SCHEMA_FACTOR = 2  # a server may write a schema out with line breaks and spaces
+_SCHEMA_FACTOR = 2  # a server may write tools and schemas out with line breaks, spaces and escapes
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """What a request is made of, as far as a provider counts it. `media` are attachments other than images and plain text;
-    `opaque_bytes` are what a provider gave to be handed back, of which it may count all or nothing.
+    `schema_bytes` are of tools, with their names and descriptions, and of the form of the answer; `opaque_bytes` are what a
+    provider gave to be handed back, of which it may count all or nothing.
     """
 
     text_bytes: int
@@ -78,8 +79,7 @@ def measure(request: completion_pb2.CompletionRequest) -> Size:
             else:
                 images += 1
     for tool in request.tools:
-        text_bytes += len(tool.name) + _size(tool.description)
-        schema_bytes += _size(tool.parameters_json)
+        schema_bytes += len(tool.name) + _size(tool.description) + _size(tool.parameters_json)
     if request.HasField("response_format"):
         schema_bytes += request.response_format.ByteSize()
     if request.HasField("provider_options"):

@@ -45,6 +45,13 @@ def test_calls_results_reasoning_and_tools_count() -> None:
     assert estimate(text(""), tools=(tool,)) == 10 + 8 + TOKENS_PER_MESSAGE
 
 
+def test_a_tool_may_be_written_out_with_twice_its_bytes() -> None:
+    tool = tool_pb2.Tool(name="abcd", description="x" * 16, parameters_json="x" * 20)
+    bare = measure(completion_pb2.CompletionRequest(tools=[tool_pb2.Tool(name="a")]))
+    sized = measure(completion_pb2.CompletionRequest(tools=[tool]))
+    assert (sized.most(1, None) or 0) - (bare.most(1, None) or 0) == 2 * (40 - 1)
+
+
 def test_what_options_may_add_to_the_prompt_counts() -> None:
     request = completion_pb2.CompletionRequest()
     request.provider_options.update({"documents": [{"text": "x" * 400}]})
