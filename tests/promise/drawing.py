@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 from google.protobuf.duration_pb2 import Duration
@@ -12,7 +11,7 @@ from headgate.ratelimit.v1 import limit_pb2
 from headgate.router.v1 import completion_pb2
 from tests.promise.asking import draw_request
 from tests.promise.plans import PricePlan, PriceTier, RequestPlan, RunPlan, TargetPlan, key_name
-from tests.promise.provider import PROVIDERS, draw_behaviour, most_input
+from tests.promise.provider import PROVIDERS, Manner, draw_behaviour, most_input
 
 _UNASKED_OUTPUT = 200
 """Expected of a request that does not say how much it wants; see `running.ENVIRON`."""
@@ -91,9 +90,9 @@ def _rate(rng: random.Random) -> int:
 
 
 def _requests(rng: random.Random, plan: RunPlan, *, slow: bool) -> tuple[RequestPlan, ...]:
-    fails = rng.choice([0.0, 0.1, 0.3, 0.6])
+    manner = Manner(fails=rng.choice([0.0, 0.1, 0.3, 0.6]), greedy=rng.random() < 0.3, slow=slow)
     count = rng.choice([5, 6, 7, 8, 9, 10, 12, 15, 20, 30])
-    planned = [_planned(rng, plan, number, fails=fails, slow=slow) for number in range(count)]
+    planned = [_planned(rng, plan, number, manner) for number in range(count)]
     again = [_again(each, number) for number, each in enumerate(planned, count) if rng.random() < 0.15]
     return (*planned, *again)
 
@@ -108,16 +107,16 @@ def _again(earlier: RequestPlan, number: int) -> RequestPlan:
     return replace(earlier, request=request, after_seconds=later, leaves_after=None, deadline=None)
 
 
-def _planned(rng: random.Random, plan: RunPlan, number: int, *, fails: float, slow: bool) -> RequestPlan:
+def _planned(rng: random.Random, plan: RunPlan, number: int, manner: Manner) -> RequestPlan:
     request = draw_request(rng, plan, f"{plan.organization_id}.{number}")
-    if slow and request.max_output_tokens:
+    if manner.slow and request.max_output_tokens:
         request.max_output_tokens = rng.randint(50, 200)
     # Where it goes is the router's to say, so what a provider may count is drawn within the least of the targets.
     names = (request.model, *request.fallback_models)
     may_answer = [plan.targets[target_id] for name in names for target_id in plan.models[name]]
     strictest = min(may_answer, key=lambda target: most_input(request, target) or math.inf)
-    behaviours = tuple(draw_behaviour(rng, request, strictest, fails=fails, slow=slow) for _ in may_answer)
-    leaves, longest = rng.random(), 3.0 if slow else 0.2
+    behaviours = tuple(draw_behaviour(rng, request, strictest, manner) for _ in may_answer)
+    leaves, longest = rng.random(), 3.0 if manner.slow else 0.2
     return RequestPlan(
         request,
         caller=rng.randrange(len(plan.users)),
@@ -153,7 +152,7 @@ def _limit(rng: random.Random, plan: RunPlan, number: int) -> limit_pb2.Limit:
             limit.selector.model = rng.choice(list(plan.models))
         case "label":
             limit.selector.labels["team"] = rng.choice(["red", "blue"])
-    maximum = max(1, round(rng.choice([0.05, 0.2, 0.5, 1.0]) * _wanted(plan, metric)))
+    maximum = max(1, _part_of_all(rng, plan, metric))
     if rng.random() < 0.3:
         limit.token_bucket.refill_amount = 1
         limit.token_bucket.refill_interval.CopyFrom(_ENDLESS)
@@ -172,15 +171,16 @@ def _budget(rng: random.Random, plan: RunPlan, number: int) -> budget_pb2.Budget
         organization_id=plan.organization_id,
         user_id=plan.users[caller] if scope == "user" else "",
         key_id=key_name(caller) if scope == "key" else "",
-        limit_nanos=round(rng.choice([0.0, 0.05, 0.3, 1.0]) * _wanted(plan, limit_pb2.METRIC_COST_NANOS)),
+        limit_nanos=_part_of_all(rng, plan, limit_pb2.METRIC_COST_NANOS),
         period=rng.choice(_PERIODS),
         soft=rng.random() < 0.25,
     )
 
 
-def _wanted(plan: RunPlan, metric: limit_pb2.Metric.ValueType) -> int:
-    """About what all requests use at most, so that a part of it is a limit that binds some."""
-    return sum(_most(plan, each, metric) for each in plan.requests)
+def _part_of_all(rng: random.Random, plan: RunPlan, metric: limit_pb2.Metric.ValueType) -> int:
+    """What some of the requests use at most: no more than they may fit."""
+    some = rng.sample(plan.requests, round(rng.choice([0.05, 0.2, 0.5, 1.0]) * len(plan.requests)))
+    return sum(_most(plan, each, metric) for each in some)
 
 
 def _most(plan: RunPlan, asked: RequestPlan, metric: limit_pb2.Metric.ValueType) -> int:
@@ -197,8 +197,10 @@ def _most(plan: RunPlan, asked: RequestPlan, metric: limit_pb2.Metric.ValueType)
         case limit_pb2.METRIC_TOTAL_TOKENS:
             return inputs + outputs
         case _:
-            return 0 if target.price is None else _most_cost(target.price.tiers, inputs, outputs)
+            return 0 if target.price is None else _most_cost(target.price, inputs, outputs)
 
 
-def _most_cost(tiers: Sequence[PriceTier], inputs: int, outputs: int) -> int:
-    return max(inputs * tier.input + outputs * tier.output for tier in tiers) // _MILLION
+def _most_cost(price: PricePlan, inputs: int, outputs: int) -> int:
+    reached = [tier for tier in price.tiers if tier.min_input_tokens <= inputs]
+    millionths = max(inputs * tier.input + outputs * tier.output for tier in reached)
+    return -(-millionths // _MILLION) + price.request_nanos

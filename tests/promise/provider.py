@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from headgate.router.v1 import completion_pb2
@@ -17,6 +18,7 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
 _LATE = "30ms"
 _ANY_NUMBER = 5_000
 _COUNTABLE = 1_000_000
+_MORE_THAN_ASKED = 310
 _FAILURES = ("cut-after", "error-after", "malformed-after", "end-after")
 _REFUSALS = ("400", "404", "429", "500", "503")
 
@@ -37,40 +39,43 @@ def most_input(request: completion_pb2.CompletionRequest, target: TargetPlan) ->
     return most if target.context_window is None else min(most, target.context_window)
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """Of the providers of one run. `fails`: how likely an attempt is not to be answered whole; `greedy`: they take all that
+    they may; `slow`: most answers take seconds.
+    """
+
+    fails: float
+    greedy: bool
+    slow: bool
+
+
 def draw_behaviour(
-    rng: random.Random,
-    request: completion_pb2.CompletionRequest,
-    target: TargetPlan,
-    *,
-    fails: float,
-    slow: bool,
+    rng: random.Random, request: completion_pb2.CompletionRequest, target: TargetPlan, manner: Manner
 ) -> Knobs:
-    """`fails`: how likely the attempt is not to be answered whole; `slow`: most answers take seconds."""
-    knobs = {"count-input": str(_input(rng, request, target)), **_output(rng)}
+    most = most_input(request, target)
+    most = min(_COUNTABLE, _ANY_NUMBER if most is None else most)
+    if manner.greedy:
+        return (("count-input", str(most)), ("tokens", str(_MORE_THAN_ASKED)))
+    knobs = {"count-input": str(rng.choice([most, most, rng.randint(0, most), 1])), **_output(rng)}
     if rng.random() < 0.3:
         knobs["cached"] = str(rng.randint(0, 400))
     if rng.random() < 0.3:
         knobs["tier"] = rng.choice(["default", "flex", "priority", "standard"])
     if (usage := rng.choice(["", "", "", "late-usage", "usage-twice", "no-usage"])) != "":
         knobs[usage] = _LATE if usage == "late-usage" else "true"
-    if slow and rng.random() < 0.8:
+    if manner.slow and rng.random() < 0.8:
         knobs["gap"], knobs["tokens"] = "20ms", str(rng.randint(50, 200))
     elif rng.random() < 0.3:
         knobs["gap"] = "4ms"
-    if rng.random() < fails:
+    if rng.random() < manner.fails:
         knobs |= _failure(rng)
     return tuple(knobs.items())
 
 
-def _input(rng: random.Random, request: completion_pb2.CompletionRequest, target: TargetPlan) -> int:
-    most = most_input(request, target)
-    most = min(_COUNTABLE, _ANY_NUMBER if most is None else most)
-    return rng.choice([most, most, rng.randint(0, most), 1])
-
-
 def _output(rng: random.Random) -> dict[str, str]:
     """Texts are written token by token; hidden reasoning is counted and costs nothing to send. The request bounds both."""
-    knobs = {"tokens": str(rng.choice([0, 1, rng.randint(2, 40), 5_000 if rng.random() < 0.1 else 60]))}
+    knobs = {"tokens": str(rng.choice([0, 1, rng.randint(2, 40), _MORE_THAN_ASKED]))}
     if rng.random() < 0.3:
         knobs["reasoning"] = str(rng.choice([1, 30, 400]))
         knobs["hide-reasoning"] = rng.choice(["true", "false"])
