@@ -21,7 +21,8 @@ class Figures:
         count["limits"] += len(books.plan.limits)
         count["budgets"] += len(books.plan.budgets)
         count["attempts"] += len(books.served)
-        count["served"] += sum(record.input_tokens + record.output_tokens for record in books.served)
+        served = {each.request_id: each.input_tokens + each.output_tokens for each in books.served}
+        count["served"] += sum(served.values())
         for asked in books.asked:
             self._add_asked(asked, len(books.entries_of(asked.plan)))
         for entry in books.entries:
@@ -29,9 +30,13 @@ class Figures:
                 count["hits"] += 1
                 continue
             usage = entry.record.usage
-            kind = "estimated" if usage.source == usage_pb2.USAGE_SOURCE_ESTIMATED else "counted"
             count["booked"] += usage.total_tokens
-            count[kind] += usage.total_tokens
+            if usage.source == usage_pb2.USAGE_SOURCE_ESTIMATED:
+                count["estimated"] += usage.total_tokens
+            elif usage.total_tokens == served[entry.record.attempt_id]:
+                count["counted"] += usage.total_tokens
+            else:
+                count["counted until it ended"] += usage.total_tokens
             count["nanos"] += entry.cost.amount_nanos
             count["notes"] += FROM_CHECKPOINT in entry.record.labels
             count["broken off"] += entry.record.outcome == outcome_pb2.OUTCOME_FAILED
@@ -63,8 +68,9 @@ class Figures:
         yield f"cancelled {count['CANCELLED']}, ended by their deadline {count['DEADLINE_EXCEEDED']}"
         yield f"attempts {count['attempts']}, of which {count['broken off']} failed"
         yield (
-            f"tokens served {count['served']}; booked {count['booked']}, of which {count['counted']} as the provider "
-            f"counted and {count['estimated']} as an estimate; for {count['nanos'] / 1e9:.2f} USD"
+            f"tokens served {count['served']}; booked {count['booked']}: {count['counted']} as served, "
+            f"{count['counted until it ended']} as counted until the attempt broke off or was left, "
+            f"{count['estimated']} as an estimate; for {count['nanos'] / 1e9:.2f} USD"
         )
         if self.killed:
             kills = ", ".join(f"{name} {times}" for name, times in sorted(self.killed.items()))
