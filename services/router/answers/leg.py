@@ -107,18 +107,19 @@ class Leg:
         return self.pieces + (self.reported.total_tokens if self.reported is not None else 0)
 
     def usage(self) -> usage_pb2.TokenUsage:
-        """What the attempt used: the provider's count where it stands, else an estimate that says so.
+        """What the attempt used: the provider's count where it can be believed, else an estimate that says so.
 
-        An attempt that broke off is counted by its pieces where the provider had not counted as far. One that the
-        provider never served used nothing.
+        A prompt has tokens, and so has what was said: a 0 for either is no count. An attempt that broke off is counted by its
+        pieces where the provider had not counted as far. One that the provider never served used nothing.
         """
         reported, pieces = self.reported, self._estimated_output()
-        if reported is not None and (self.whole or reported.output_tokens >= pieces):
+        if reported is not None and self._is_believable(reported, pieces):
             return reported
         usage = usage_pb2.TokenUsage(source=usage_pb2.USAGE_SOURCE_ESTIMATED)
         if reported is not None:
             usage.CopyFrom(reported)
             usage.source = usage_pb2.USAGE_SOURCE_ESTIMATED
+            usage.input_tokens = reported.input_tokens or self.estimated_input_tokens
             usage.output_tokens = max(reported.output_tokens, pieces)
         elif self._nothing_served and not self.pieces:
             usage.source = usage_pb2.USAGE_SOURCE_PROVIDER
@@ -133,6 +134,11 @@ class Leg:
         if self.most_output_tokens is None or self._is_cut:
             return self.pieces
         return min(self.pieces, self.most_output_tokens)
+
+    def _is_believable(self, reported: usage_pb2.TokenUsage, pieces: int) -> bool:
+        if not reported.input_tokens or (self.pieces and not reported.output_tokens):
+            return False
+        return self.whole or reported.output_tokens >= pieces
 
     def record(
         self,

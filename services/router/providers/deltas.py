@@ -49,10 +49,13 @@ class Deltas:
         """A block of its own, or the end of one: its signature, or what the provider encrypted."""
         self._emit(completion_pb2.Delta(choice_index=choice, reasoning=reasoning))
 
-    def tool_call(self, choice: int, call: completion_pb2.ToolCallDelta) -> None:
-        """A piece of a call; further argument fragments of the same call are merged into it."""
+    def count(self, characters: int) -> None:
+        """A piece of a call, whenever it is told."""
         self.pieces += 1
-        self.characters += len(call.name) + len(call.arguments_fragment)
+        self.characters += characters
+
+    def tool_call(self, choice: int, call: completion_pb2.ToolCallDelta) -> None:
+        """A part of a call; further argument fragments of the same call are merged into it."""
         last = self.events[-1] if self.events and not self._texts else None
         if last is not None and not call.id and _is_of_call(last, choice, call.index):
             last.delta.tool_call.arguments_fragment += call.arguments_fragment

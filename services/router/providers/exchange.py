@@ -1,19 +1,22 @@
 """One request and its answer, streamed or whole: what the APIs have in common."""
 
-from collections.abc import AsyncGenerator, Callable
+import re
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from yarl import URL
 
 from services.router.holding import Share
 from services.router.providers.answer import HttpAnswer, hold
-from services.router.providers.failures import from_event, malformed, read_error
+from services.router.providers.failures import malformed
 from services.router.providers.pool import Pool
 from services.router.providers.sse import EventTooLargeError, SseParser
-from services.router.targets.provider import Chunk, ProviderError
+from services.router.targets.provider import Chunk, FailureKind, ProviderError
 
-_JSON = "application/json"
+_JSON_BEGINS = (b"{", b"[")
+_EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
+_ENOUGH = 1024
 # Servers that leave the type out are seen by the client as sending octets.
 _STREAM_TYPES = frozenset({"text/event-stream", "application/octet-stream"})
 
@@ -26,11 +29,18 @@ class AnswerReader(Protocol):
     failure: ProviderError | None
     """Why the last event could not be read, or the error that it reported; the events before it are valid."""
 
+    @property
+    def finished(self) -> bool:
+        """Every choice has its end: what may still come is usage, and who needs not wait for it may `finish`."""
+
     def read_events(self, events: list[bytes]) -> Chunk | None:
         """What the events bring, perhaps nothing yet; None when they are only pings. Stops at a failure."""
 
-    def end_of_stream(self) -> None:
-        """:raises ProviderError: the stream ended before the answer was whole"""
+    def finish(self) -> Chunk:
+        """Nothing more will come: the end, where it was not told.
+
+        :raises ProviderError: INTERRUPTED, the stream ended before the answer was whole
+        """
 
     def read_body(self, body: bytes) -> Chunk:
         """An unstreamed answer.
@@ -53,27 +63,32 @@ async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGene
     timeouts = pool.timeouts
     answer = await pool.post(asked.url, asked.encode(), asked.request_id, timeouts.first_token)
     try:
-        await _check_is_stream(answer, asked.share)
         answer.waits_for = f"no token within {timeouts.first_token:g} s"
+        read = await _begin(answer)
+        if read.lstrip()[:1] in _JSON_BEGINS:
+            answer.expect_within(timeouts.whole_answer, f"no whole answer within {timeouts.whole_answer:g} s")
+            yield reader.read_body(read + await answer.read_whole(asked.share))
+            return
         gap = f"nothing followed within {timeouts.between_tokens:g} s"
         parser = SseParser()
         begun = False
-        while not reader.whole:
-            read = await answer.read()
-            if not read:
-                reader.end_of_stream()
-                return
+        while read:
             chunk = reader.read_events(_events(parser, read))
             hold(asked.share, parser.pending_bytes)
             if chunk is not None:
                 begun = begun or chunk.output_pieces > 0
-                if chunk.events or chunk.usage is not None:
+                if chunk.events or chunk.usage is not None or chunk.output_pieces:
                     yield chunk
                 if begun:
                     answer.expect_within(timeouts.between_tokens, gap)
             if reader.failure is not None:
                 raise reader.failure
-        await answer.finish()
+            if reader.whole:
+                await answer.finish()
+                return
+            read = await _next(answer, reader)
+        for chunk in _last(parser, reader):
+            yield chunk
     finally:
         asked.share.hold(0)
         answer.close()
@@ -81,7 +96,8 @@ async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGene
 
 async def whole(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGenerator[Chunk, None]:
     try:
-        chunk = reader.read_body(await fetch(pool, asked, pool.timeouts.whole_answer))
+        body = await fetch(pool, asked, pool.timeouts.whole_answer)
+        chunk = _collected(body, reader) if _EVENTS.match(body) else reader.read_body(body)
     finally:
         asked.share.hold(0)
     yield chunk
@@ -107,12 +123,58 @@ def _events(parser: SseParser, read: bytes) -> list[bytes]:
         raise malformed(str(error)) from None
 
 
-async def _check_is_stream(answer: HttpAnswer, share: Share) -> None:
-    """Some servers report a failure as plain JSON under status 200."""
+async def _begin(answer: HttpAnswer) -> bytes:
+    """The first bytes, enough to see that they are events or JSON, whatever their type says.
+
+    :raises ProviderError: MALFORMED, when they are neither
+    """
+    read = await answer.read()
     if answer.content_type in _STREAM_TYPES:
-        return
-    if answer.content_type == _JSON:
-        error: Any = read_error(await answer.read_whole(share))
-        if error.message:
-            raise from_event({"message": error.message, "type": next(iter(error.words), None)})
+        return read
+    while len(read) < _ENOUGH and b"\n" not in read and (more := await answer.read()):
+        read += more
+    if read.lstrip()[:1] in _JSON_BEGINS or _EVENTS.match(read):
+        return read
     raise malformed("expected a stream of events, got another content type", answer.content_type)
+
+
+async def _next(answer: HttpAnswer, reader: AnswerReader) -> bytes:
+    """What comes next; nothing more at the end, or where a connection fails that had no more to say."""
+    try:
+        return await answer.read()
+    except ProviderError:
+        if not reader.finished:
+            raise
+        return b""
+
+
+def _last(parser: SseParser, reader: AnswerReader) -> Iterator[Chunk]:
+    """Of a stream that has ended: an event whose end is missing, and the end of the answer.
+
+    :raises ProviderError: it was not whole
+    """
+    chunk = reader.read_events(parser.finish())
+    if chunk is not None:
+        yield chunk
+    if reader.failure is not None and reader.failure.kind is not FailureKind.MALFORMED:
+        raise reader.failure
+    if not reader.whole:
+        yield reader.finish()
+
+
+def _collected(body: bytes, reader: AnswerReader) -> Chunk:
+    """A stream that came where a whole answer was asked for."""
+    parser = SseParser(len(body))
+    whole = reader.read_events(parser.feed(body)) or Chunk()
+    rest = () if reader.whole or reader.failure is not None else _last(parser, reader)
+    for chunk in rest:
+        whole = Chunk(
+            whole.events + chunk.events,
+            chunk.usage or whole.usage,
+            whole.output_pieces + chunk.output_pieces,
+            whole.characters + chunk.characters,
+            chunk.service_tier or whole.service_tier,
+        )
+    if reader.failure is not None and not reader.whole:
+        raise reader.failure
+    return whole

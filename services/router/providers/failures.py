@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from services.router.providers.json_text import UNREADABLE
+from services.router.providers.sse import ERRORS, NamedEvent
 from services.router.targets.option_names import OWN
 from services.router.targets.provider import LONGEST_SAID, FailureKind, ProviderError
 
@@ -82,9 +83,22 @@ def from_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Provid
 
 
 def check_reported(error: msgspec.Raw) -> None:
-    """:raises ProviderError: the answer, which began well, has an error in it"""
-    if bytes(error) not in (b"", b"null"):
+    """An empty one is none.
+
+    :raises ProviderError: the answer, which began well, has an error in it
+    """
+    if bytes(error) not in (b"", b"null", b"{}", b'""', b"[]", b"false", b"0"):
         raise from_event(_decoded(bytes(error)))
+
+
+def check_named(event: NamedEvent) -> None:
+    """:raises ProviderError: the event's name says that it is an error, whatever is in it"""
+    if event.name in ERRORS:
+        decoded = _decoded(bytes(event))
+        said = (
+            decoded.get("error", decoded) if isinstance(decoded, dict) else event.decode("utf-8", "replace")
+        )
+        raise from_event(said)
 
 
 def from_event(error: Any) -> ProviderError:
@@ -97,6 +111,13 @@ def from_event(error: Any) -> ProviderError:
     about = f" about `{body.field}`" if body.field else ""
     message = f"the provider reported an error{about} while it answered"
     return ProviderError(kind, message, said=body.message)
+
+
+def nothing_said(body: bytes) -> ProviderError:
+    """An answer under status 200 that has nothing of one: perhaps a failure, told as such bodies are."""
+    if not (reported := read_error(body)).message:
+        return malformed("an answer that says nothing")
+    return from_event({"message": reported.message, "type": next(iter(reported.words), None)})
 
 
 def malformed(what: str, said: object = "") -> ProviderError:

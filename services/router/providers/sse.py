@@ -2,24 +2,33 @@
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST_EVENT_BYTES = 4 * 1024 * 1024
+ERRORS = frozenset({b"error", b"exception"})
+_PINGS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 
 
 class EventTooLargeError(ValueError):
     """An event exceeds what this side is willing to hold."""
 
 
+class NamedEvent(bytes):
+    """The data of an event whose name counts: of an error, or where the data has no `type` of its own."""
+
+    name: bytes
+
+
 class SseParser:
-    """Only `data` is kept: both APIs repeat the event's name inside it, and neither resumes by id.
+    """Of an event its `data` is kept, and its name where that says more; neither API resumes by id.
 
     UTF-8 is decoded by whoever reads the event, so a character may be split over reads.
     """
 
-    __slots__ = ("_after_cr", "_data", "_largest", "_partial", "_partial_bytes", "_started")
+    __slots__ = ("_after_cr", "_data", "_largest", "_name", "_partial", "_partial_bytes", "_started")
 
     def __init__(self, largest_event_bytes: int = LARGEST_EVENT_BYTES) -> None:
         self._largest = largest_event_bytes
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
+        self._name = b""
         self._partial_bytes = 0
         self._after_cr = False
         self._started = False
@@ -49,6 +58,10 @@ class SseParser:
             self._check_size(len(rest))
         return events
 
+    def finish(self) -> list[bytes]:
+        """The event that was not ended when the stream did, if any."""
+        return self.feed(b"\n\n")
+
     def _first_line(self, end: bytes) -> bytes:
         if self._partial:
             end = b"".join((*self._partial, end))
@@ -63,15 +76,27 @@ class SseParser:
         data = self._data
         for line in lines:
             if not line:
-                if data:
-                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
-                    data.clear()
+                if data or self._name:
+                    self._end_event(events)
             elif line.startswith(b"data: "):
                 data.append(line[6:])
             elif line.startswith(b"data:"):
                 data.append(line[5:])
             elif line == b"data":
                 data.append(b"")
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip()
+
+    def _end_event(self, events: list[bytes]) -> None:
+        data, name = self._data, self._name
+        event = data[0] if len(data) == 1 else b"\n".join(data)
+        if name in ERRORS or (name and name not in _PINGS and b'"type"' not in event):
+            event = NamedEvent(event)
+            event.name = name
+        if name not in _PINGS and (data or name in ERRORS):
+            events.append(event)
+        data.clear()
+        self._name = b""
 
     def _check_size(self, added: int) -> None:
         """Only of what is kept for the next read: what was completed is no larger than one read."""

@@ -29,13 +29,6 @@ async def test_an_end_without_a_finish_reason_is_interrupted(built: Build, body:
     assert got.failure.kind is FailureKind.INTERRUPTED
 
 
-async def test_a_server_that_gives_fewer_answers_than_asked_is_no_clean_end(built: Build) -> None:
-    async with saying(EVENTS + b"\r\n", HI + STOP + DONE) as (url, _):
-        got = await answer(ask(built("openai", url), request(choice_count=2)))
-    assert got.failure is not None
-    assert got.failure.kind is FailureKind.INTERRUPTED
-
-
 async def test_what_arrived_before_a_cut_is_not_lost_when_the_consumer_is_slow(built: Build) -> None:
     long = EVENTS + b"content-length: 100000\r\n\r\n"
     async with saying(long + HI, 0.05, HI + HI) as (url, _):

@@ -86,7 +86,7 @@ def test_an_end_without_usage_leaves_the_output_uncounted() -> None:
     ],
 )
 def test_finish_reasons(raw: str, expected: str) -> None:
-    chunk = read(stop(raw))
+    chunk = read(stop(raw), {"type": "message_stop"})
     assert chunk is not None
     end = chunk.events[-1].choice_finished
     assert FinishReason.Name(end.finish_reason) == f"FINISH_REASON_{expected}"
@@ -97,15 +97,14 @@ def test_pings_bring_nothing() -> None:
     assert read({"type": "ping"}) is None
 
 
-def test_a_stream_is_whole_only_with_its_stop() -> None:
+def test_a_stream_that_ends_after_its_stop_reason_is_whole_and_before_it_is_not() -> None:
     reader = AnthropicReader(Masking(()))
-    reader.read_events([msgspec.json.encode(stop())])
-    assert not reader.whole
     with pytest.raises(ProviderError) as caught:
-        reader.end_of_stream()
+        reader.finish()
     assert caught.value.kind is FailureKind.INTERRUPTED
-    reader.read_events([b'{"type":"message_stop"}'])
-    assert reader.whole
+    reader.read_events([msgspec.json.encode(stop())])
+    chunk = reader.finish()
+    assert [event.choice_finished.raw_reason for event in chunk.events] == ["end_turn"]
 
 
 def test_a_stop_without_a_reason_is_no_clean_end() -> None:

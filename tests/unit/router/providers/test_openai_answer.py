@@ -7,7 +7,8 @@ import pytest
 
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from services._runtime.telemetry.masking import Masking
-from services.router.providers.openai_answer import OpenAiReader, Usage, to_usage
+from services.router.providers.openai_answer import OpenAiReader
+from services.router.providers.openai_usage import Usage, to_usage
 from services.router.targets.provider import FailureKind, ProviderError
 
 
@@ -87,7 +88,12 @@ def answered(message: dict[str, Any], reason: str) -> tuple[str, str]:
         ("tool_calls", "TOOL_CALLS"),
         ("function_call", "TOOL_CALLS"),
         ("content_filter", "CONTENT_FILTER"),
-        ("abort", "OTHER"),
+        ("MAX_TOKENS", "LENGTH"),
+        ("model_length", "LENGTH"),
+        ("SAFETY", "CONTENT_FILTER"),
+        ("end_turn", "STOP"),
+        ("tool_use", "TOOL_CALLS"),
+        ("malformed_function_call", "OTHER"),
     ],
 )
 def test_finish_reasons(raw: str, expected: str) -> None:
@@ -112,8 +118,8 @@ def test_stop_after_a_refusal_is_a_refusal_and_after_a_call_a_call() -> None:
         b"null",
         b'{"choices":[]}',
         b"{}",
-        b'{"choices":[{"message":{"content":5}}]}',
-        b'{"choices":[{"message":{"content":"\xff"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"message":{"content":null}}]}',
+        b'{"choices":[{"message":{"content":[]}}]}',
     ],
 )
 def test_a_body_that_is_not_the_protocols_is_malformed(body: bytes) -> None:

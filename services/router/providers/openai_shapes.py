@@ -1,0 +1,131 @@
+"""The answers of OpenAI-compatible servers as they are read; and, of those that differ, what they mean."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from services.router.providers.failures import NO_ERROR
+from services.router.providers.openai_usage import Usage
+from services.router.providers.tolerance import json_text
+
+Place = Annotated[int, Meta(ge=0, lt=2**31)]
+"""Of a tool call, as the server counts them."""
+
+
+class Function(Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct, gc=False):
+    index: Place | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Message(Struct, gc=False):
+    """A `delta` of a stream or the `message` of a whole answer."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    """What some servers call `reasoning_content`; those that send both say the same in them."""
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    """The one call of servers that know no more than one."""
+
+
+class TokenLogprob(Struct, gc=False):
+    token: str
+    logprob: float
+    top_logprobs: list["TokenLogprob"] = []
+
+
+class Logprobs(Struct, gc=False):
+    content: list[TokenLogprob] | None = None
+    refusal: list[TokenLogprob] | None = None
+
+
+class Choice(Struct, gc=False):
+    index: int = 0
+    delta: Message | None = None
+    message: Message | None = None
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+    usage: Usage | None = None
+    error: msgspec.Raw = NO_ERROR
+
+
+class Groq(Struct, gc=False):
+    usage: Usage | None = None
+
+
+class Answer(Struct, gc=False):
+    """A chunk of a stream, or a whole answer."""
+
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: msgspec.Raw = NO_ERROR
+    service_tier: Any = None
+    x_groq: Groq | None = None
+
+
+def prepare(answer: dict[str, Any]) -> None:
+    """Texts out of whatever stands where a text should be."""
+    choices = answer.get("choices")
+    for choice in choices if isinstance(choices, list) else [choices]:
+        if isinstance(choice, dict):
+            for said in (choice.get("delta"), choice.get("message")):
+                if isinstance(said, dict):
+                    _prepare_message(said)
+
+
+def _prepare_message(said: dict[str, Any]) -> None:
+    content = said.get("content")
+    if content is not None and not isinstance(content, str):
+        texts = {"content": "", "reasoning_content": "", "refusal": ""}
+        _take_parts(content, texts)
+        said.update({name: text for name, text in texts.items() if text or name == "content"})
+    for name in ("reasoning_content", "reasoning", "refusal"):
+        if isinstance(said.get(name), list | dict):
+            said[name] = _text_of(said[name])
+    calls = said.get("tool_calls")
+    for call in [*(calls if isinstance(calls, list) else [calls]), {"function": said.get("function_call")}]:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
+            function["arguments"] = json_text(function["arguments"])
+
+
+def _take_parts(content: Any, texts: dict[str, str]) -> None:
+    for part in content if isinstance(content, list) else [content]:
+        if not isinstance(part, dict):
+            texts["content"] += part if isinstance(part, str) else json_text(part)
+        elif (kind := part.get("type")) in ("thinking", "reasoning"):
+            texts["reasoning_content"] += _text_of(part)
+        elif kind == "refusal":
+            texts["refusal"] += _text_of(part)
+        elif kind is None and not isinstance(part.get("text"), str):
+            # A server that read the JSON that its model wrote.
+            texts["content"] += json_text(part)
+        else:
+            texts["content"] += _text_of(part)
+
+
+def _text_of(part: Any) -> str:
+    """Of a text, of an object with one, or of several."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, list):
+        return "".join(map(_text_of, part))
+    if not isinstance(part, dict):
+        return ""
+    return next(
+        (
+            _text_of(part[name])
+            for name in ("text", "thinking", "reasoning", "refusal", "content")
+            if part.get(name)
+        ),
+        "",
+    )
