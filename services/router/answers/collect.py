@@ -69,7 +69,7 @@ class _Choice:
 
     def build(self) -> completion_pb2.Choice:
         self._switch("")
-        for call, fragments in self._calls.values():
+        for _, (call, fragments) in sorted(self._calls.items()):
             call.arguments_json = "".join(fragments)
             self._choice.message.parts.add().tool_call.CopyFrom(call)
         return self._choice

@@ -97,7 +97,7 @@ async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGene
 async def whole(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGenerator[Chunk, None]:
     try:
         body = await fetch(pool, asked, pool.timeouts.whole_answer)
-        chunk = _collected(body, reader) if _EVENTS.match(body) else reader.read_body(body)
+        chunk = whole_of(body, reader) if _EVENTS.match(body) else reader.read_body(body)
     finally:
         asked.share.hold(0)
     yield chunk
@@ -162,7 +162,7 @@ def _last(parser: SseParser, reader: AnswerReader) -> Iterator[Chunk]:
         yield reader.finish()
 
 
-def _collected(body: bytes, reader: AnswerReader) -> Chunk:
+def whole_of(body: bytes, reader: AnswerReader) -> Chunk:
     """A stream that came where a whole answer was asked for."""
     parser = SseParser(len(body))
     whole = reader.read_events(parser.feed(body)) or Chunk()

@@ -10,7 +10,7 @@ from services.router.providers.openai_usage import Usage
 from services.router.providers.tolerance import json_text
 
 Place = Annotated[int, Meta(ge=0, lt=2**31)]
-"""Of a tool call, as the server counts them."""
+"""Of a choice or a tool call, as the server counts them."""
 
 
 class Function(Struct, gc=False):
@@ -49,7 +49,7 @@ class Logprobs(Struct, gc=False):
 
 
 class Choice(Struct, gc=False):
-    index: int = 0
+    index: Place = 0
     delta: Message | None = None
     message: Message | None = None
     finish_reason: str | None = None

@@ -11,7 +11,7 @@ class EventTooLargeError(ValueError):
 
 
 class NamedEvent(bytes):
-    """The data of an event whose name counts: of an error, or where the data has no `type` of its own."""
+    """The data of an event whose name counts: of an error, or one that the data does not repeat."""
 
     name: bytes
 
@@ -90,7 +90,7 @@ class SseParser:
     def _end_event(self, events: list[bytes]) -> None:
         data, name = self._data, self._name
         event = data[0] if len(data) == 1 else b"\n".join(data)
-        if name in ERRORS or (name and name not in _PINGS and b'"type"' not in event):
+        if name in ERRORS or (name and name not in event and name not in _PINGS):
             event = NamedEvent(event)
             event.name = name
         if name not in _PINGS and (data or name in ERRORS):

@@ -79,6 +79,8 @@ class ToolCalls:
 
         :raises ProviderError: MALFORMED, when no end of what can't be told yet is in sight
         """
+        if not (call_id or name or arguments):
+            return
         call = self._find(index, call_id, name, arguments)
         deltas.count(len(name) + len(arguments))
         if name:
