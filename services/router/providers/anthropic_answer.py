@@ -147,7 +147,7 @@ class AnthropicReader:
         elif delta.thinking:
             self._say("reasoning", delta.thinking, deltas)
         elif delta.partial_json:
-            if not self._calls:
+            if not self._calls.have_begun:
                 raise malformed("arguments of a tool call that never began")
             self._call(block, Block(), delta.partial_json, deltas)
         elif delta.signature:
@@ -211,7 +211,7 @@ class AnthropicReader:
                 deltas.add(_TEXTS[kind], 0, rest)
         self._calls.close(deltas)
         reason, raw = self._end_told or _UNKNOWN_END
-        if reason == FinishReason.FINISH_REASON_STOP and self._calls:
+        if reason == FinishReason.FINISH_REASON_STOP and self._calls.are_told:
             reason = FinishReason.FINISH_REASON_TOOL_CALLS
         deltas.finished(0, reason, raw)
         self._counts.settle(self._pieces + deltas.pieces)

@@ -182,7 +182,9 @@ class OpenAiReader:
             self._take_call(choice.index, ToolCall(function=said.function_call), deltas)
 
     def _take_call(self, choice: int, call: ToolCall, deltas: Deltas) -> None:
-        calls = self._calls.get(choice) or self._calls.setdefault(choice, ToolCalls(choice))
+        calls = self._calls.get(choice)
+        if calls is None:
+            calls = self._calls[choice] = ToolCalls(choice)
         function = call.function or Function()
         calls.take(
             deltas,
@@ -221,7 +223,8 @@ class OpenAiReader:
             return reason
         if choice in self._refused:
             return FinishReason.FINISH_REASON_REFUSAL
-        return FinishReason.FINISH_REASON_TOOL_CALLS if self._calls.get(choice) else reason
+        calls = self._calls.get(choice)
+        return FinishReason.FINISH_REASON_TOOL_CALLS if calls and calls.are_told else reason
 
     def _chunk(self, deltas: Deltas, pieces: int) -> Chunk:
         usage = to_usage(self._usage) if self._told and self._usage is not None else None

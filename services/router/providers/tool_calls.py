@@ -79,7 +79,7 @@ class ToolCalls:
 
         :raises ProviderError: MALFORMED, when no end of what can't be told yet is in sight
         """
-        if not (call_id or name or arguments):
+        if index is None and not (call_id or name or arguments):
             return
         call = self._find(index, call_id, name, arguments)
         deltas.count(len(name) + len(arguments))
@@ -103,11 +103,16 @@ class ToolCalls:
     def close(self, deltas: Deltas, index: int | None = None) -> None:
         """All calls are whole, or the one of an index: what was held is told."""
         for call in self._calls if index is None else filter(None, [self._by_index.get(index)]):
-            if not call.is_told:
+            if not call.is_told and (call.id or call.name or call.held):
                 self._open(call, _as_object("".join(call.held)), deltas)
 
-    def __bool__(self) -> bool:
+    @property
+    def have_begun(self) -> bool:
         return bool(self._calls)
+
+    @property
+    def are_told(self) -> bool:
+        return any(call.is_told for call in self._calls)
 
     def _find(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call:
         last = self._by_index.get(index) if index is not None else self._calls[-1] if self._calls else None

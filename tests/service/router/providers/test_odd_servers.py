@@ -29,6 +29,71 @@ async def test_an_end_without_a_finish_reason_is_interrupted(built: Build, body:
     assert got.failure.kind is FailureKind.INTERRUPTED
 
 
+WHOLE = {
+    "openai": b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1}}',
+    "anthropic": b'{"type":"message","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":2,"output_tokens":1}}',
+}
+FINISHED = {
+    "openai": HI + STOP,
+    "anthropic": event({"type": "message_start", "message": {"usage": {"input_tokens": 2}}})
+    + event({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}})
+    + event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}),
+}
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-ndjson", "application/json", "text/html"])
+async def test_events_are_events_whatever_their_type(built: Build, api: str, kind: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n".encode()
+    async with saying(head, FINISHED[api][:3], 0.01, FINISHED[api][3:]) as (url, _):
+        got = await answer(ask(built(api, url)))
+    assert got.failure is None
+    assert got.text() == "hi"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain"])
+async def test_one_whole_answer_where_a_stream_was_asked_for(built: Build, api: str, kind: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n".encode()
+    async with saying(head, WHOLE[api][:20], 0.01, WHOLE[api][20:]) as (url, _):
+        got = await answer(ask(built(api, url)))
+    assert got.failure is None
+    assert got.text() == "hi"
+    assert got.usage is not None
+    assert got.usage.output_tokens == 1
+
+
+async def test_a_stream_where_a_whole_answer_was_asked_for(built: Build, api: str) -> None:
+    async with saying(EVENTS + b"\r\n", FINISHED[api]) as (url, _):
+        got = await answer(ask(built(api, url), streamed=False))
+    assert got.failure is None
+    assert got.text() == "hi"
+    assert len(got.chunks) == 1
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "text/plain"])
+async def test_a_page_is_no_answer(built: Build, api: str, streamed: bool, kind: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n".encode()
+    async with saying(head + b"<html><p>Busy: come later.</p></html>") as (url, _):
+        got = await answer(ask(built(api, url), streamed=streamed))
+    assert got.failure is not None
+    assert got.failure.kind in (FailureKind.MALFORMED, FailureKind.INTERRUPTED)
+
+
+async def test_a_connection_that_breaks_after_the_end_has_brought_the_answer(built: Build, api: str) -> None:
+    head = EVENTS + b"content-length: 100000\r\n\r\n"
+    async with saying(head + FINISHED[api]) as (url, _):
+        got = await answer(ask(built(api, url)))
+    assert got.failure is None
+    assert got.text() == "hi"
+    assert next(iter(got.finishes.values()))[0] == "FINISH_REASON_STOP"
+
+
+async def test_a_server_that_goes_silent_after_the_end_has_given_the_answer(built: Build, api: str) -> None:
+    async with saying(EVENTS + b"\r\n" + FINISHED[api], 5.0) as (url, _):
+        got = await answer(ask(built(api, url, between_tokens_timeout_seconds=0.2)))
+    assert got.failure is None
+    assert got.text() == "hi"
+
+
 async def test_what_arrived_before_a_cut_is_not_lost_when_the_consumer_is_slow(built: Build) -> None:
     long = EVENTS + b"content-length: 100000\r\n\r\n"
     async with saying(long + HI, 0.05, HI + HI) as (url, _):

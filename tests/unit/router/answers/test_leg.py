@@ -158,3 +158,26 @@ def test_totals_are_estimated_when_any_part_is() -> None:
         PROVIDER,
     )
     assert total_usage([counted(1, 2), counted(1, 2, whole=False)]).source == ESTIMATED
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ((0, 3), (30, 3, 33, ESTIMATED)),
+        ((7, 0), (7, 3, 10, ESTIMATED)),
+        ((0, 0), (30, 3, 33, ESTIMATED)),
+        ((7, 2), (7, 2, 9, PROVIDER)),
+    ],
+)
+def test_zero_is_no_count_of_a_prompt_or_of_what_was_said(
+    usage: tuple[int, int], expected: tuple[int, int, int, int]
+) -> None:
+    complete = leg(said("a", "b", "c"), ended(usage=usage))
+    complete.complete(200)
+    assert used(complete) == expected
+
+
+def test_an_answer_of_nothing_has_no_output() -> None:
+    complete = leg(ended(usage=(7, 0)))
+    complete.complete(200)
+    assert used(complete) == (7, 0, 7, PROVIDER)
