@@ -47,6 +47,10 @@ class AnthropicReader:
         self._halves: Halves | None = None
 
     @property
+    def held(self) -> int:
+        return self._calls.held
+
+    @property
     def finished(self) -> bool:
         return self._end_told is not None
 
@@ -87,8 +91,6 @@ class AnthropicReader:
         return self._chunk(deltas, -(-deltas.characters // _CHARACTERS_PER_TOKEN))
 
     def _read(self, text: bytes, deltas: Deltas) -> None:
-        if type(text) is NamedEvent:
-            check_named(text)
         if len(text) > LOOKED_AT_BYTES:
             check_items(text)
         try:
@@ -104,6 +106,7 @@ class AnthropicReader:
         if text.strip(b' \t\r\n"').upper() in _DONE:
             self._done(deltas)
             return
+        check_named(text)
         self._halves = self._halves or Halves()
         for event in tolerance.read(text, OddEvent, prepare):
             check_reported(event.error)

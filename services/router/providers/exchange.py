@@ -30,6 +30,10 @@ class AnswerReader(Protocol):
     """Why the last event could not be read, or the error that it reported; the events before it are valid."""
 
     @property
+    def held(self) -> int:
+        """Characters that came, and wait for others to be told."""
+
+    @property
     def finished(self) -> bool:
         """Every choice has its end: what may still come is usage, and who needs not wait for it may `finish`."""
 
@@ -74,7 +78,7 @@ async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGene
         begun = False
         while read:
             chunk = reader.read_events(_events(parser, read))
-            hold(asked.share, parser.pending_bytes)
+            hold(asked.share, parser.pending_bytes + reader.held)
             if chunk is not None:
                 begun = begun or chunk.output_pieces > 0
                 if chunk.events or chunk.usage is not None or chunk.output_pieces:
@@ -139,7 +143,7 @@ async def _begin(answer: HttpAnswer) -> bytes:
 
 
 async def _next(answer: HttpAnswer, reader: AnswerReader) -> bytes:
-    """What comes next; nothing more at the end, or where a connection fails that had no more to say."""
+    """What comes next; nothing at the end, or where the connection fails after all that was to be said."""
     try:
         return await answer.read()
     except ProviderError:

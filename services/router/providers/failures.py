@@ -91,13 +91,12 @@ def check_reported(error: msgspec.Raw) -> None:
         raise from_event(_decoded(bytes(error)))
 
 
-def check_named(event: NamedEvent) -> None:
+def check_named(event: bytes) -> None:
     """:raises ProviderError: the event's name says that it is an error, whatever is in it"""
-    if event.name in ERRORS:
-        decoded = _decoded(bytes(event))
-        said = (
-            decoded.get("error", decoded) if isinstance(decoded, dict) else event.decode("utf-8", "replace")
-        )
+    if isinstance(event, NamedEvent) and event.name in ERRORS:
+        text = event[len(event.name) :].strip()
+        decoded = _decoded(text)
+        said = decoded.get("error", decoded) if isinstance(decoded, dict) else text.decode("utf-8", "replace")
         raise from_event(said)
 
 

@@ -1,11 +1,11 @@
 """Reads answers of OpenAI-compatible servers, streamed and whole."""
 
+import re
 from typing import Any
 
 import msgspec
 
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
-from headgate.router.v1 import completion_pb2
 from services._runtime.telemetry.masking import Masking
 from services.router.providers import tolerance
 from services.router.providers.deltas import Deltas, Kind
@@ -25,12 +25,13 @@ from services.router.providers.openai_shapes import (
     Choice,
     Function,
     Message,
-    TokenLogprob,
+    Seldom,
     ToolCall,
+    join,
+    logprobs_of,
     prepare,
 )
 from services.router.providers.openai_usage import Usage, newest, to_usage
-from services.router.providers.sse import NamedEvent
 from services.router.providers.tool_calls import ToolCalls
 from services.router.targets.provider import Chunk, ProviderError
 
@@ -38,6 +39,8 @@ _DONE = b"[DONE]"
 _CHARACTERS_PER_TOKEN = 4
 _TEXTS: dict[str, Kind] = {"text": "text", "reasoning": "reasoning", "refusal": "refusal"}
 _ANSWERS = msgspec.json.Decoder(Answer)
+_SELDOM = msgspec.json.Decoder(Seldom)
+_SELDOM_NAMES = re.compile(rb'"(?:error|function_call|usage|x_groq)":[^n]')
 
 
 class OpenAiReader:
@@ -60,6 +63,10 @@ class OpenAiReader:
         self._halves: Halves | None = None
 
     @property
+    def held(self) -> int:
+        return sum(calls.held for calls in self._calls.values()) if self._calls else 0
+
+    @property
     def finished(self) -> bool:
         return self._all_ended and (self._counted or len(self._ends) >= self._choice_count)
 
@@ -74,10 +81,17 @@ class OpenAiReader:
             for event in events:
                 if event == _DONE:
                     self._done(deltas)
-                else:
-                    self._read(event, deltas)
-                if self.whole:
                     break
+                if len(event) > LOOKED_AT_BYTES:
+                    check_items(event)
+                try:
+                    answer = _ANSWERS.decode(event)
+                except UNREADABLE:
+                    self._read_oddly(event, deltas)
+                    if self.whole:
+                        break
+                else:
+                    self._take(answer, deltas, event)
         except UNREADABLE as error:
             # What follows the end is not needed.
             if not self.finished:
@@ -96,7 +110,11 @@ class OpenAiReader:
     def read_body(self, body: bytes) -> Chunk:
         deltas = Deltas(self._masking)
         try:
-            self._read(body, deltas)
+            check_items(body)
+            try:
+                self._take(_ANSWERS.decode(body), deltas, body)
+            except UNREADABLE:
+                self._read_oddly(body, deltas)
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         if not deltas.pieces and not self._ends:
@@ -104,52 +122,59 @@ class OpenAiReader:
         self._end(deltas)
         return self._chunk(deltas, -(-deltas.characters // _CHARACTERS_PER_TOKEN))
 
-    def _read(self, text: bytes, deltas: Deltas) -> None:
-        if type(text) is NamedEvent:
-            check_named(text)
-        if len(text) > LOOKED_AT_BYTES:
-            check_items(text)
-        try:
-            answer = _ANSWERS.decode(text)
-        except UNREADABLE:
-            self._read_oddly(text, deltas)
-        else:
-            self._take(answer, deltas)
-
     def _read_oddly(self, text: bytes, deltas: Deltas) -> None:
         if text.strip(b' \t\r\n"').upper() in (_DONE, b"DONE"):
             self._done(deltas)
             return
+        check_named(text)
         self._halves = self._halves or Halves()
-        for answer in tolerance.read(text, Answer, prepare):
-            self._take(answer, deltas)
+        for answer, seldom in zip(
+            tolerance.read(text, Answer, prepare), tolerance.read(text, Seldom, prepare), strict=True
+        ):
+            self._take(answer, deltas, b"")
+            self._take_seldom(seldom, deltas)
 
-    def _take(self, answer: Answer, deltas: Deltas) -> None:
+    def _take(self, answer: Answer, deltas: Deltas, text: bytes) -> None:
         if answer.error is not NO_ERROR:
             check_reported(answer.error)
-        usage = answer.usage or (answer.x_groq and answer.x_groq.usage)
+        pieces, ended = deltas.pieces, False
         for choice in answer.choices or ():
-            if choice.error is not NO_ERROR:
-                check_reported(choice.error)
             if (choice.index or self._places) and not self._place(choice):
+                choice.finish_reason = None
                 continue
-            said = choice.delta
-            if said is None and choice.index not in self._said:
-                # Some say all of it once more at the end of a stream.
-                said = choice.message
+            said = choice.delta or self._all_of(choice)
             if said is not None:
-                if self._halves is not None:
-                    _join(said, choice.index, self._halves)
-                self._said.add(choice.index)
                 self._take_message(choice, said, deltas)
-            if choice.finish_reason:
-                self._take_end(choice.index, choice.finish_reason)
-            usage = usage or choice.usage
-        if usage:
-            self._told = True
-            self._counted = self._all_ended
-            self._usage = newest(self._usage, usage)
-        self._tier = answer.service_tier or self._tier
+            ended = ended or bool(choice.finish_reason)
+        if (ended or deltas.pieces == pieces) and _SELDOM_NAMES.search(text):
+            self._take_seldom(_SELDOM.decode(text), deltas)
+        if ended:
+            self._take_ends(answer)
+        if answer.usage is not None:
+            self._take_usage(answer.usage)
+        if answer.service_tier:
+            self._tier = answer.service_tier
+
+    def _take_seldom(self, answer: Seldom, deltas: Deltas) -> None:
+        for choice in answer.choices or ():
+            check_reported(choice.error)
+            said = choice.delta or choice.message
+            if said is not None and said.function_call is not None:
+                place = self._places.get(choice.index, choice.index)
+                self._take_call(place, ToolCall(function=said.function_call), deltas)
+            if choice.usage is not None:
+                self._take_usage(choice.usage)
+        if answer.x_groq is not None and answer.x_groq.usage is not None:
+            self._take_usage(answer.x_groq.usage)
+
+    def _take_usage(self, usage: Usage) -> None:
+        self._told = True
+        self._counted = self._all_ended
+        self._usage = newest(self._usage, usage)
+
+    def _all_of(self, choice: Choice) -> Message | None:
+        """Some say all of it once more at the end of a stream."""
+        return None if choice.index in self._said else choice.message
 
     def _place(self, choice: Choice) -> bool:
         """Whether the choice is one of those that were asked for: by its index, else by its order."""
@@ -167,19 +192,20 @@ class OpenAiReader:
         return True
 
     def _take_message(self, choice: Choice, said: Message, deltas: Deltas) -> None:
+        self._said.add(choice.index)
+        if self._halves is not None:
+            join(said, choice.index, self._halves)
         if reasoning := said.reasoning_content or said.reasoning:
             deltas.add("reasoning", choice.index, reasoning)
         if said.content:
-            logprobs = _logprobs(choice.logprobs.content) if choice.logprobs else ()
+            logprobs = logprobs_of(choice.logprobs.content) if choice.logprobs else ()
             deltas.add("text", choice.index, said.content, logprobs)
         if said.refusal:
             self._refused.add(choice.index)
-            logprobs = _logprobs(choice.logprobs.refusal) if choice.logprobs else ()
+            logprobs = logprobs_of(choice.logprobs.refusal) if choice.logprobs else ()
             deltas.add("refusal", choice.index, said.refusal, logprobs)
         for call in said.tool_calls or ():
             self._take_call(choice.index, call, deltas)
-        if said.function_call:
-            self._take_call(choice.index, ToolCall(function=said.function_call), deltas)
 
     def _take_call(self, choice: int, call: ToolCall, deltas: Deltas) -> None:
         calls = self._calls.get(choice)
@@ -194,12 +220,14 @@ class OpenAiReader:
             arguments=function.arguments or "",
         )
 
-    def _take_end(self, choice: int, raw: str) -> None:
-        """:raises ProviderError: it is no end, but a failure"""
-        reason = reason_of(raw)
-        known = self._ends.get(choice)
-        if known is None or says_more(reason, known[0]):
-            self._ends[choice] = reason, raw
+    def _take_ends(self, answer: Answer) -> None:
+        """:raises ProviderError: one is no end, but a failure"""
+        for choice in answer.choices or ():
+            if choice.finish_reason:
+                reason = reason_of(choice.finish_reason)
+                known = self._ends.get(choice.index)
+                if known is None or says_more(reason, known[0]):
+                    self._ends[choice.index] = reason, choice.finish_reason
 
     def _done(self, deltas: Deltas) -> None:
         if not self._all_ended and not (self._said and self._usage):
@@ -230,25 +258,3 @@ class OpenAiReader:
         usage = to_usage(self._usage) if self._told and self._usage is not None else None
         tier = self._tier if isinstance(self._tier, str) else ""
         return Chunk(deltas.flush(), usage, pieces, deltas.characters, tier)
-
-
-def _join(said: Message, choice: int, halves: Halves) -> None:
-    said.content = halves.join(("text", choice), said.content or "")
-    said.reasoning_content = halves.join(
-        ("reasoning", choice), said.reasoning_content or said.reasoning or ""
-    )
-    said.reasoning = None
-    said.refusal = halves.join(("refusal", choice), said.refusal or "")
-    for call in said.tool_calls or ():
-        if call.function is not None:
-            key = f"call {call.index}", choice
-            call.function.arguments = halves.join(key, call.function.arguments or "")
-
-
-def _logprobs(tokens: list[TokenLogprob] | None) -> list[completion_pb2.TokenLogprob]:
-    return [
-        completion_pb2.TokenLogprob(
-            token=each.token, logprob=each.logprob, alternatives=_logprobs(each.top_logprobs)
-        )
-        for each in tokens or ()
-    ]

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from headgate.router.v1 import completion_pb2
 from services.router.providers.failures import NO_ERROR
+from services.router.providers.halves import Halves
 from services.router.providers.openai_usage import Usage
 from services.router.providers.tolerance import json_text
 
@@ -33,8 +35,6 @@ class Message(Struct, gc=False):
     """What some servers call `reasoning_content`; those that send both say the same in them."""
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
-    function_call: Function | None = None
-    """The one call of servers that know no more than one."""
 
 
 class TokenLogprob(Struct, gc=False):
@@ -54,12 +54,6 @@ class Choice(Struct, gc=False):
     message: Message | None = None
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
-    usage: Usage | None = None
-    error: msgspec.Raw = NO_ERROR
-
-
-class Groq(Struct, gc=False):
-    usage: Usage | None = None
 
 
 class Answer(Struct, gc=False):
@@ -69,7 +63,53 @@ class Answer(Struct, gc=False):
     usage: Usage | None = None
     error: msgspec.Raw = NO_ERROR
     service_tier: Any = None
+
+
+class SeldomMessage(Struct, gc=False):
+    function_call: Function | None = None
+    """The one call of servers that know no more than one."""
+
+
+class SeldomChoice(Struct, gc=False):
+    index: Place = 0
+    delta: SeldomMessage | None = None
+    message: SeldomMessage | None = None
+    usage: Usage | None = None
+    error: msgspec.Raw = NO_ERROR
+
+
+class Groq(Struct, gc=False):
+    usage: Usage | None = None
+
+
+class Seldom(Struct, gc=False):
+    """What few servers say, and none beside a piece of text: looked for apart, as each field of `Answer` costs each piece."""
+
+    choices: list[SeldomChoice] | None = None
     x_groq: Groq | None = None
+
+
+def join(said: Message, choice: int, halves: Halves) -> None:
+    """Texts whose characters may have come in two halves."""
+    said.content = halves.join(("text", choice), said.content or "")
+    said.reasoning_content = halves.join(
+        ("reasoning", choice), said.reasoning_content or said.reasoning or ""
+    )
+    said.reasoning = None
+    said.refusal = halves.join(("refusal", choice), said.refusal or "")
+    for call in said.tool_calls or ():
+        if call.function is not None:
+            key = f"call {call.index}", choice
+            call.function.arguments = halves.join(key, call.function.arguments or "")
+
+
+def logprobs_of(tokens: list[TokenLogprob] | None) -> list[completion_pb2.TokenLogprob]:
+    return [
+        completion_pb2.TokenLogprob(
+            token=each.token, logprob=each.logprob, alternatives=logprobs_of(each.top_logprobs)
+        )
+        for each in tokens or ()
+    ]
 
 
 def prepare(answer: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Server-sent events out of raw bytes: every complete event of a read at once, each byte looked at once."""
 
+from typing import Self
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST_EVENT_BYTES = 4 * 1024 * 1024
 ERRORS = frozenset({b"error", b"exception"})
@@ -11,9 +13,17 @@ class EventTooLargeError(ValueError):
 
 
 class NamedEvent(bytes):
-    """The data of an event whose name counts: of an error, or one that the data does not repeat."""
+    """The data of an event whose name counts, as the data does not repeat it.
+
+    Of an error the data follows its name: so it is no JSON, and nobody takes it for an answer.
+    """
 
     name: bytes
+
+    def __new__(cls, data: bytes, name: bytes) -> Self:
+        event = super().__new__(cls, data)
+        event.name = name
+        return event
 
 
 class SseParser:
@@ -76,8 +86,11 @@ class SseParser:
         data = self._data
         for line in lines:
             if not line:
-                if data or self._name:
-                    self._end_event(events)
+                if self._name:
+                    self._end_named(events)
+                elif data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
             elif line.startswith(b"data: "):
                 data.append(line[6:])
             elif line.startswith(b"data:"):
@@ -87,15 +100,15 @@ class SseParser:
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip()
 
-    def _end_event(self, events: list[bytes]) -> None:
-        data, name = self._data, self._name
-        event = data[0] if len(data) == 1 else b"\n".join(data)
-        if name in ERRORS or (name and name not in event and name not in _PINGS):
-            event = NamedEvent(event)
-            event.name = name
-        if name not in _PINGS and (data or name in ERRORS):
-            events.append(event)
-        data.clear()
+    def _end_named(self, events: list[bytes]) -> None:
+        data, name = b"\n".join(self._data), self._name
+        if name in ERRORS:
+            data = NamedEvent(name + b"\n" + data, name)
+        elif name not in data and data:
+            data = NamedEvent(data, name)
+        if data and name not in _PINGS:
+            events.append(data)
+        self._data.clear()
         self._name = b""
 
     def _check_size(self, added: int) -> None:

@@ -63,7 +63,8 @@ class ToolCalls:
         self._calls: list[_Call] = []
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
-        self._held_characters = 0
+        self.held = 0
+        """Characters of arguments, so far, of calls that wait for their id, their name or their end."""
 
     def take(
         self,
@@ -94,10 +95,10 @@ class ToolCalls:
             return
         if arguments and not (arguments.isspace() and (call.is_tentative or not call.held)):
             call.hold(arguments, is_tentative=is_tentative)
-            self._held_characters += len(arguments)
+            self.held += len(arguments)
         if call.can_be_told:
             self._open(call, "".join(call.held), deltas)
-        elif self._held_characters > _MOST_HELD_CHARACTERS:
+        elif self.held > _MOST_HELD_CHARACTERS:
             raise malformed("a tool call whose id and name did not come")
 
     def close(self, deltas: Deltas, index: int | None = None) -> None:
@@ -148,6 +149,7 @@ class ToolCalls:
 
     def _open(self, call: _Call, arguments: str, deltas: Deltas) -> None:
         call.is_told = True
+        self.held -= sum(map(len, call.held))
         call.told, call.held = [arguments], []
         # A server that gives none would give the same to the calls of other turns.
         call.id = call.id or f"call_{secrets.token_hex(12)}"
