@@ -65,7 +65,8 @@ class Simulator:
 
 async def exchange(simulator: Simulator, api: Api, request: web.Request) -> web.StreamResponse:
     now = time.time()
-    record = simulator.ledger.open(api.name, request.headers.get("x-request-id", "")[:_LONGEST_ID], now)
+    client_id = request.headers.get("x-client-request-id", request.headers.get("x-request-id", ""))
+    record = simulator.ledger.open(api.name, client_id[:_LONGEST_ID], now)
     try:
         return await _answer(simulator, api, request, record)
     except ApiError as error:

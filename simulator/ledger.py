@@ -18,7 +18,7 @@ class Record(msgspec.Struct, gc=False):
     seq: int
     id: str
     request_id: str
-    """The client's own `x-request-id`; empty when it sent none."""
+    """The client's own `x-client-request-id`, or else `x-request-id`; empty when it sent neither."""
     api: str
     started_at: float
     """Unix seconds."""

@@ -24,6 +24,7 @@ from services.router.targets.options import answers_generated
 from services.router.targets.provider import RETRYABLE, FailureKind, ProviderError
 
 DEFAULT_RETRY_SECONDS = 1.0
+_REFUSED = (FailureKind.REJECTED, FailureKind.FILTERED, FailureKind.UNAFFORDABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class Failover:
             except ProviderError as error:
                 last = error
                 leg.fail(error.kind, error.message, self._clock.epoch_ns())
-                self._health[target.target_id].fail(error, self._clock.monotonic())
+                caller = run.principal.caller
+                who = f"{caller.organization_id}/{caller.user_id}/{caller.key_id}"
+                self._health[target.target_id].fail(error, self._clock.monotonic(), who)
                 self._on_failure(leg, error)
                 if error.kind not in RETRYABLE:
                     break
@@ -148,10 +151,10 @@ class Failover:
                 f"every target of `{run.request.model}` rests after failures: {self._states(run)}",
                 retry_after_seconds=self._soonest(run),
             )
-        if last.kind is FailureKind.REJECTED:
+        if last.kind in _REFUSED:
+            logged = "what it said is in the router's log, under" if last.said else "it is"
             return ProviderRejectedError(
-                f"{_target_id(run)} refused the request: {last.message}; what it said is in the router's log, under the attempt "
-                f"{run.legs[-1].attempt_id}"
+                f"{_target_id(run)} refused the request: {last.message}; {logged} the attempt {run.legs[-1].attempt_id}"
             )
         if last.kind is FailureKind.NO_ROOM:
             return OverloadedError(f"{_target_id(run)}: {last.message}", retryable=False)

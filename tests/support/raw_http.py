@@ -34,7 +34,7 @@ async def answering(
         heard.connections += 1
         try:
             while True:
-                heard.append(await _request(reader))
+                heard.append(await read_request(reader))
                 for write in answer(heard[-1]):
                     if isinstance(write, bytes):
                         writer.write(write)
@@ -53,7 +53,7 @@ async def answering(
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", heard
 
 
-async def _request(reader: asyncio.StreamReader) -> bytes:
+async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     told = (int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length"))

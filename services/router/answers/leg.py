@@ -20,6 +20,8 @@ _NOTHING_SERVED = frozenset(
         FailureKind.CREDENTIAL,
         FailureKind.MODEL_NOT_FOUND,
         FailureKind.CONTEXT_LENGTH,
+        FailureKind.FILTERED,
+        FailureKind.UNAFFORDABLE,
         FailureKind.REJECTED,
     }
 )

@@ -44,12 +44,20 @@ class HttpAnswer:
         self.waits_for = "no answer in time"
 
     @property
+    def now(self) -> float:
+        return self._loop.time()
+
+    @property
     def content_type(self) -> str:
         return self._response.content_type
 
     def expect_within(self, seconds: float, waits_for: str) -> None:
         self.deadline = self._loop.time() + seconds
         self.waits_for = waits_for
+
+    def shows_life(self, seconds: float, at_the_latest: float) -> None:
+        """The wait begins anew, and ends `at_the_latest`, in the loop's time."""
+        self.deadline = max(self.deadline, min(self._loop.time() + seconds, at_the_latest))
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte; empty at the end.

@@ -12,6 +12,7 @@ from services.router.providers.answer import HttpAnswer, hold
 from services.router.providers.failures import malformed
 from services.router.providers.pool import Pool
 from services.router.providers.sse import EventTooLargeError, SseParser
+from services.router.targets.declaration import Timeouts
 from services.router.targets.provider import Chunk, FailureKind, ProviderError
 
 _JSON_BEGINS = (b"{", b"[")
@@ -73,18 +74,14 @@ async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGene
             answer.expect_within(timeouts.whole_answer, f"no whole answer within {timeouts.whole_answer:g} s")
             yield reader.read_body(read + await answer.read_whole(asked.share))
             return
-        gap = f"nothing followed within {timeouts.between_tokens:g} s"
         parser = SseParser()
-        begun = False
+        patience = _Patience(answer, timeouts)
         while read:
             chunk = reader.read_events(_events(parser, read))
             hold(asked.share, parser.pending_bytes + reader.held)
-            if chunk is not None:
-                begun = begun or chunk.output_pieces > 0
-                if chunk.events or chunk.usage is not None or chunk.output_pieces:
-                    yield chunk
-                if begun:
-                    answer.expect_within(timeouts.between_tokens, gap)
+            if chunk is not None and (chunk.events or chunk.usage is not None or chunk.output_pieces):
+                yield chunk
+            patience.take(chunk)
             if reader.failure is not None:
                 raise reader.failure
             if reader.whole:
@@ -96,6 +93,29 @@ async def stream(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGene
     finally:
         asked.share.hold(0)
         answer.close()
+
+
+class _Patience:
+    """How long the next wait of a stream may take."""
+
+    def __init__(self, answer: HttpAnswer, timeouts: Timeouts) -> None:
+        self._answer = answer
+        self._timeouts = timeouts
+        self._gap = f"nothing followed within {timeouts.between_tokens:g} s"
+        self._has_tokens = False
+        self._only_life_since: float | None = answer.now
+
+    def take(self, chunk: Chunk | None) -> None:
+        """Something came: tokens, or signs of life."""
+        timeouts = self._timeouts
+        if chunk is not None and (chunk.output_pieces or self._has_tokens):
+            self._has_tokens, self._only_life_since = True, None
+            self._answer.expect_within(timeouts.between_tokens, self._gap)
+        elif timeouts.only_pings is not None:
+            if self._only_life_since is None:
+                self._only_life_since = self._answer.now
+            wait = timeouts.between_tokens if self._has_tokens else timeouts.first_token
+            self._answer.shows_life(wait, self._only_life_since + timeouts.only_pings)
 
 
 async def whole(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGenerator[Chunk, None]:

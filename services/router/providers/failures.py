@@ -3,21 +3,21 @@
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 
+from services.router.providers.error_bodies import ErrorBody, kind_of, read_error_of
 from services.router.providers.json_text import UNREADABLE
 from services.router.providers.sse import ERRORS, NamedEvent
-from services.router.targets.option_names import OWN
 from services.router.targets.provider import LONGEST_SAID, FailureKind, ProviderError
 
 _LONGEST_REST_SECONDS = 3600.0
 LARGEST_ERROR_BYTES = 64 * 1024
 NO_ERROR = msgspec.Raw(b"")
 _TOO_MANY_REQUESTS = 429
+_BAD_REQUEST = 400
 _SERVER_ERROR = 500
 
 _BY_STATUS = {
@@ -26,60 +26,53 @@ _BY_STATUS = {
     403: FailureKind.CREDENTIAL,
     404: FailureKind.MODEL_NOT_FOUND,
     408: FailureKind.TIMEOUT,
+    # A conflict, a dependency that failed, a request too early, one that the provider gave up.
+    409: FailureKind.OVERLOADED,
+    410: FailureKind.MODEL_NOT_FOUND,
+    424: FailureKind.OVERLOADED,
+    425: FailureKind.OVERLOADED,
     _TOO_MANY_REQUESTS: FailureKind.RATE_LIMITED,
+    498: FailureKind.RATE_LIMITED,
+    499: FailureKind.OVERLOADED,
 }
-# The words of OpenAI's `code` and `type` and of Anthropic's `type`; they say more than the status.
-_BY_WORD = {
-    "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
-    "exceed_context_size_error": FailureKind.CONTEXT_LENGTH,
-    "model_not_found": FailureKind.MODEL_NOT_FOUND,
-    "not_found_error": FailureKind.MODEL_NOT_FOUND,
-    "insufficient_quota": FailureKind.CREDENTIAL,
-    "billing_hard_limit_reached": FailureKind.CREDENTIAL,
-    "billing_error": FailureKind.CREDENTIAL,
-    "invalid_api_key": FailureKind.CREDENTIAL,
-    "authentication_error": FailureKind.CREDENTIAL,
-    "permission_error": FailureKind.CREDENTIAL,
-    "rate_limit_exceeded": FailureKind.RATE_LIMITED,
-    "rate_limit_error": FailureKind.RATE_LIMITED,
-    "overloaded_error": FailureKind.OVERLOADED,
-    "server_error": FailureKind.OVERLOADED,
-    "api_error": FailureKind.OVERLOADED,
-    "internal_error": FailureKind.OVERLOADED,
-    "timeout_error": FailureKind.OVERLOADED,
-    "invalid_request_error": FailureKind.REJECTED,
-    "request_too_large": FailureKind.REJECTED,
+_ASKS_TO_LOOK_AT = {
+    FailureKind.CREDENTIAL: "the provider's `api_key`",
+    FailureKind.MODEL_NOT_FOUND: "the provider's `base_url` and the target's `model`",
+    FailureKind.REJECTED: "the server's own log, and whether it takes the fields and headers that are sent",
 }
-_CONTEXT_LENGTH = re.compile(
-    r"prompt is too long|exceed(?:s|ed)? (?:the )?(?:available |maximum |model'?s? )*context"
-    r"|maximum context length|context[ _](?:length|window|size) exceeded|input is too long",
-    re.IGNORECASE,
-)
-_NAME = re.compile(r"[a-z_]+")
-_FIELDS = OWN["openai"] | OWN["anthropic"]
-_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorBody:
-    """What an error object of either API says."""
-
-    message: str = ""
-    words: tuple[str, ...] = ()
-    status: int | None = None
-    field: str = ""
+_MEANINGS = {
+    FailureKind.CONTEXT_LENGTH: "the prompt, with the answer asked for, is too long for the model",
+    FailureKind.FILTERED: "the provider's filter refused the content",
+    FailureKind.UNAFFORDABLE: "what is left of the provider's credit does not pay for so many tokens; fewer may pass",
+}
 
 
 def from_refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """An answer whose HTTP status is not 200."""
     error = read_error(body)
+    kind = _kind_of_refusal(status, error)
     return ProviderError(
-        _kind_of_refusal(status, error),
-        f"HTTP {status}, about `{error.field}`" if error.field else f"HTTP {status}",
+        kind,
+        f"HTTP {status}{_told(kind, error)}" if body.strip() else _unexplained(status, kind),
         said=error.message or body[:LONGEST_SAID].decode("utf-8", "replace"),
         http_status=status,
         retry_after_seconds=retry_after_seconds(headers, time.time()),
     )
+
+
+def _told(kind: FailureKind, error: ErrorBody) -> str:
+    """What callers are told of it: our words, the name of a field that requests have, and how many tokens."""
+    about = f", about `{error.field}`" if error.field else ""
+    if kind not in _MEANINGS:
+        return about
+    numbers = re.findall(r"(?<![\w.])\d[\d,]{2,9}(?![\w.]*\w)", error.message)
+    named = f" (it names {' and '.join(dict.fromkeys(numbers[:3]))} tokens)" if numbers else ""
+    return f"{about}: {_MEANINGS[kind]}{'' if kind is FailureKind.FILTERED else named}"
+
+
+def _unexplained(status: int, kind: FailureKind) -> str:
+    look = _ASKS_TO_LOOK_AT.get(kind, "the server's own log")
+    return f"HTTP {status} with an empty body, so look at {look}"
 
 
 def check_reported(error: msgspec.Raw) -> None:
@@ -102,13 +95,12 @@ def check_named(event: bytes) -> None:
 
 def from_event(error: Any) -> ProviderError:
     """An error object inside an answer that began well."""
-    body = _error_object(error)
+    body = read_error_of(error)
     if body.status is not None:
         kind = _kind_of_refusal(body.status, body)
     else:
-        kind = _kind_of_words(body) or FailureKind.INTERRUPTED
-    about = f" about `{body.field}`" if body.field else ""
-    message = f"the provider reported an error{about} while it answered"
+        kind = kind_of(body) or FailureKind.INTERRUPTED
+    message = f"the provider reported an error while it answered{_told(kind, body)}"
     return ProviderError(kind, message, said=body.message)
 
 
@@ -128,8 +120,7 @@ def interrupted(what: str) -> ProviderError:
 
 
 def read_error(body: bytes) -> ErrorBody:
-    decoded = _decoded(body)
-    return _error_object(decoded.get("error", decoded)) if isinstance(decoded, dict) else ErrorBody()
+    return read_error_of(_decoded(body))
 
 
 def _decoded(text: bytes) -> Any:
@@ -161,38 +152,17 @@ def _told_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _kind_of_refusal(status: int, error: ErrorBody) -> FailureKind:
-    if status < _SERVER_ERROR and (kind := _kind_of_words(error)) not in (None, FailureKind.REJECTED):
-        return kind
+    meant = kind_of(error)
     if status >= _SERVER_ERROR:
-        return FailureKind.OVERLOADED
+        # Servers that fail by a prompt's length or content say so, and would do so again; other words are of their insides.
+        return meant if meant is not None and meant in _MEANINGS else FailureKind.OVERLOADED
+    if meant is FailureKind.CREDENTIAL and status == _TOO_MANY_REQUESTS and not error.words:
+        return FailureKind.RATE_LIMITED
+    if meant is not None and meant is not FailureKind.REJECTED:
+        return meant
+    if status == _BAD_REQUEST and error.status is not None:
+        return _BY_STATUS.get(error.status, FailureKind.REJECTED)
     return _BY_STATUS.get(status, FailureKind.REJECTED)
-
-
-def _kind_of_words(error: ErrorBody) -> FailureKind | None:
-    if _CONTEXT_LENGTH.search(error.message):
-        return FailureKind.CONTEXT_LENGTH
-    if _NO_CREDIT.search(error.message):
-        return FailureKind.CREDENTIAL
-    return next((_BY_WORD[word] for word in error.words if word in _BY_WORD), None)
-
-
-def _error_object(error: Any) -> ErrorBody:
-    if isinstance(error, str):
-        return ErrorBody(error)
-    if not isinstance(error, dict):
-        return ErrorBody()
-    said = error.get("message", error.get("detail", ""))
-    code, kind = error.get("code"), error.get("type")
-    words = tuple(word for word in (code, kind) if isinstance(word, str))
-    status = code if isinstance(code, int) and not isinstance(code, bool) else None
-    text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
-    return ErrorBody(text, words, status, _field(error.get("param")))
-
-
-def _field(param: Any) -> str:
-    """Which of the fields that requests have; whatever else a provider writes there is its own text."""
-    named = _NAME.match(param) if isinstance(param, str) else None
-    return named[0] if named is not None and named[0] in _FIELDS else ""
 
 
 def _number(value: str | None) -> float | None:

@@ -1,9 +1,12 @@
 """One provider's HTTP connections: kept alive, bounded, and closed at once when an answer is no longer wanted."""
 
 import asyncio
+import hashlib
 import io
 import os
+import socket
 from collections.abc import Mapping
+from contextvars import ContextVar
 
 import aiohttp
 from aiohttp import hdrs
@@ -21,6 +24,8 @@ _LARGE_BODY_BYTES = 1024 * 1024
 _UNREAD_BYTES = 32 * 1024
 _OK = 200
 _REDIRECT = range(300, 400)
+# Filled when a connection is opened for the request of this context. A list, as it may be opened in a task of its own.
+_opened_for_this: ContextVar[list[bool]] = ContextVar("opened_for_this")
 
 
 class Pool:
@@ -59,6 +64,7 @@ class Pool:
         if not is_tunnelled:
             self._headers |= login
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
 
     def url(self, path: str) -> URL:
         return URL(f"{self._base}/{path}")
@@ -70,15 +76,10 @@ class Pool:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + answer_within
+        headers = self._headers | ids_of(request_id) if request_id else self._headers
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._opened().post(
-                    url,
-                    data=_sendable(body),
-                    headers={**self._headers, "x-request-id": request_id} if request_id else self._headers,
-                    allow_redirects=False,
-                    proxy_headers=self._tunnel_headers,
-                )
+                response = await self._post(url, body, headers)
                 if response.status != _OK:
                     raise await self._refusal(response)
         except aiohttp.ConnectionTimeoutError:
@@ -94,6 +95,33 @@ class Pool:
             raise ProviderError(FailureKind.CONNECT, message) from error
         return HttpAnswer(response, loop, deadline)
 
+    async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """A server may close a connection that it kept just when a request comes: then, unanswered, it is sent once more, on a
+        connection of its own. One that a new connection brought is not, as the server may have failed by it.
+        """
+        opened = _opened_for_this.set([])
+        try:
+            return await self._send(self._opened(), url, body, headers)
+        except (aiohttp.ServerDisconnectedError, ConnectionError) as error:
+            if _opened_for_this.get() or _has_answered(error):
+                raise
+        finally:
+            _opened_for_this.reset(opened)
+        if self._fresh is None:
+            self._fresh = self._open(force_close=True)
+        return await self._send(self._fresh, url, body, headers)
+
+    async def _send(
+        self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        return await session.post(
+            url,
+            data=_sendable(body),
+            headers=headers,
+            allow_redirects=False,
+            proxy_headers=self._tunnel_headers,
+        )
+
     async def warm_up(self, path: str) -> None:
         try:
             async with asyncio.timeout(self.timeouts.connect):
@@ -108,21 +136,24 @@ class Pool:
             return
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._fresh):
+            if session is not None:
+                await session.close()
+        self._session = self._fresh = None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = self._open()
         return self._session
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, *, force_close: bool = False) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=self._max_connections,
             limit_per_host=self._max_connections,
-            keepalive_timeout=self._keep_alive_seconds,
+            keepalive_timeout=None if force_close else self._keep_alive_seconds,
+            force_close=force_close,
             ttl_dns_cache=_DNS_TTL_SECONDS,
+            socket_factory=_new_socket,
         )
         connect = self.timeouts.connect
         return aiohttp.ClientSession(
@@ -147,6 +178,26 @@ class Pool:
             message = f"HTTP {response.status}: a redirect, which is not followed; base_url must be the address itself"
             return ProviderError(FailureKind.MALFORMED, message, http_status=response.status)
         return from_refusal(response.status, response.headers, body)
+
+
+def ids_of(request_id: str) -> dict[str, str]:
+    """As OpenAI's API takes a client's own id; and as a UUID, for servers that take nothing else as the id of a request."""
+    digest = hashlib.blake2b(request_id.encode(), digest_size=16).hexdigest()
+    as_uuid = f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
+    return {"x-client-request-id": request_id, "x-request-id": as_uuid}
+
+
+def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    opened = socket.socket(family, kind, protocol)
+    if (for_this := _opened_for_this.get(None)) is not None:
+        for_this.append(True)
+    return opened
+
+
+def _has_answered(error: Exception) -> bool:
+    """Whether some of an answer came before the end."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
 def _login(proxy: Proxy | None) -> dict[str, str]:

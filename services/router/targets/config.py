@@ -64,6 +64,9 @@ class ProviderConfig(Section):
     connect_timeout_seconds: Positive = 5.0
     first_token_timeout_seconds: Positive = 60.0
     between_tokens_timeout_seconds: Positive = 30.0
+    # How long a stream may consist of signs of life alone (comments, pings, empty events), before its first token and again between
+    # two: each sign then begins the waits above anew. Absent: such signs prolong neither.
+    only_pings_timeout_seconds: Positive | None = None
     # An unstreamed answer shows no first token; this bounds all of it.
     whole_answer_timeout_seconds: Positive = 600.0
     max_connections: Annotated[int, Field(ge=1)] = 1024
@@ -131,6 +134,7 @@ class ProviderConfig(Section):
                 connect=self.connect_timeout_seconds,
                 first_token=self.first_token_timeout_seconds,
                 between_tokens=self.between_tokens_timeout_seconds,
+                only_pings=self.only_pings_timeout_seconds,
                 whole_answer=self.whole_answer_timeout_seconds,
             ),
             self.max_connections,

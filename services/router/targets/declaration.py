@@ -19,6 +19,8 @@ class Timeouts:
     connect: float = 5.0
     first_token: float = 60.0
     between_tokens: float = 30.0
+    # How long a stream may bring signs of life alone, before its first token and between two; None: no longer than without.
+    only_pings: float | None = None
     # An unstreamed answer shows no first token; this bounds all of it.
     whole_answer: float = 600.0
 

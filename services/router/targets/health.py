@@ -1,6 +1,6 @@
 """Whether each target takes requests: a circuit breaker, cooldowns and disabled credentials. Pure: time is an argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.router.targets.provider import UNHEALTHY, FailureKind, ProviderError
@@ -27,7 +27,8 @@ class TargetHealth:
     """One target's health, as this process sees it. Times are seconds of one clock.
 
     Failures in a row open the breaker; after a rest that doubles with each failed probe a single request probes. A 429
-    is a cooldown and no failure. A refused credential rests long, because only a person can mend it.
+    is a cooldown and no failure. A refused credential rests long, because only a person can mend it. An answer that can't be
+    read may be the request's fault: of one caller it is one failure, however often it comes.
     """
 
     state: State = State.HEALTHY
@@ -36,6 +37,7 @@ class TargetHealth:
     retry_at: float | None = None
     consecutive_failures: int = 0
     in_flight: int = 0
+    unread_by: set[str] = field(default_factory=set)
     _rest_seconds: float = FIRST_REST_SECONDS
 
     def admits(self, now: float) -> bool:
@@ -56,6 +58,7 @@ class TargetHealth:
         """The target answered."""
         self.in_flight -= 1
         self.consecutive_failures = 0
+        self.unread_by.clear()
         self._rest_seconds = FIRST_REST_SECONDS
         if self.state is not State.HEALTHY:
             self._become(State.HEALTHY, "", now, None)
@@ -66,8 +69,8 @@ class TargetHealth:
         if self.state is State.HALF_OPEN:
             self._become(State.OPEN, "the probe was cancelled", now, now)
 
-    def fail(self, error: ProviderError, now: float) -> None:
-        """The target failed."""
+    def fail(self, error: ProviderError, now: float, caller: str) -> None:
+        """The target failed, for somebody."""
         if error.kind is FailureKind.RATE_LIMITED:
             self.in_flight -= 1
             rest = error.retry_after_seconds or DEFAULT_COOLDOWN_SECONDS
@@ -75,10 +78,18 @@ class TargetHealth:
         elif error.kind is FailureKind.CREDENTIAL:
             self.in_flight -= 1
             self._become(State.DISABLED, error.message, now, now + DISABLED_REST_SECONDS)
-        elif error.kind in UNHEALTHY:
+        elif error.kind in UNHEALTHY and not self._is_known_misfit(error, caller):
             self._count_failure(error, now)
         else:
             self.abandon(now)
+
+    def _is_known_misfit(self, error: ProviderError, caller: str) -> bool:
+        if error.kind is not FailureKind.MALFORMED:
+            return False
+        is_known = caller in self.unread_by
+        if len(self.unread_by) < FAILURES_TO_OPEN:
+            self.unread_by.add(caller)
+        return is_known
 
     def _count_failure(self, error: ProviderError, now: float) -> None:
         self.in_flight -= 1

@@ -19,9 +19,15 @@ class FailureKind(StrEnum):
     OVERLOADED = "overloaded"  # 5xx, 529
     INTERRUPTED = "interrupted"  # the answer broke off without its end
     MALFORMED = "malformed"  # the answer is not what the protocol says
-    CREDENTIAL = "credential"  # 401, 402, 403: this credential will not work until somebody changes it
+    CREDENTIAL = (
+        "credential"  # 401, most 402 and 403: this credential will not work until somebody changes it
+    )
     MODEL_NOT_FOUND = "model_not_found"  # 404
     CONTEXT_LENGTH = "context_length"  # the prompt is too long for the model
+    FILTERED = "filtered"  # the provider's own filter refused the content: another provider may have another
+    UNAFFORDABLE = (
+        "unaffordable"  # 402: the provider's credit does not pay for this request, and may for smaller ones
+    )
     REJECTED = "rejected"  # any other 4xx: the request is at fault
     NO_ROOM = "no_room"  # a large answer, while this process holds too many bytes of answers
 

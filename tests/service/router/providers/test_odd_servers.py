@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import uuid
 
 import msgspec
 import pytest
@@ -114,6 +115,29 @@ async def test_pings_and_comments_are_no_tokens(built: Build) -> None:
     assert got.failure is not None
     assert got.failure.kind is FailureKind.TIMEOUT
     assert got.failure.message == "no token within 0.2 s"
+
+
+async def test_signs_of_life_alone_are_waited_for_as_long_as_the_operator_says(
+    built: Build, api: str
+) -> None:
+    signs = (b": still here\n\n", 0.05) * 10
+    limits = {"first_token_timeout_seconds": 0.2, "between_tokens_timeout_seconds": 0.2}
+    async with saying(EVENTS + b"\r\n", *signs, FINISHED[api]) as (url, _):
+        patient = await answer(ask(built(api, url, only_pings_timeout_seconds=5, **limits)))
+        impatient = await answer(ask(built(api, url, only_pings_timeout_seconds=0.3, **limits)))
+    assert patient.failure is None
+    assert patient.text() == "hi"
+    assert impatient.failure is not None
+    assert impatient.failure.kind is FailureKind.TIMEOUT
+
+
+async def test_silence_ends_a_wait_whatever_came_before(built: Build, api: str) -> None:
+    async with saying(EVENTS + b"\r\n", b": still here\n\n", 5.0) as (url, _):
+        got = await answer(
+            ask(built(api, url, only_pings_timeout_seconds=60, first_token_timeout_seconds=0.1))
+        )
+    assert got.failure is not None
+    assert got.failure.kind is FailureKind.TIMEOUT
 
 
 async def test_headers_that_never_end_time_out(built: Build, api: str, streamed: bool) -> None:
@@ -320,8 +344,17 @@ async def test_the_request_goes_to_the_configured_path_with_the_key_and_no_more(
     openai, anthropic = (each.partition(b"\r\n\r\n")[0].decode().split("\r\n") for each in requests)
     assert openai[0] == "POST /v1/deep/chat/completions HTTP/1.1"
     assert anthropic[0] == "POST /v1/messages HTTP/1.1"
-    assert {"Authorization: Bearer sim-key", "x-request-id: r-1"} <= set(openai)
-    assert {"x-api-key: sim-key", "anthropic-version: 2023-06-01", "x-request-id: r-2"} <= set(anthropic)
+    assert {"Authorization: Bearer sim-key", "x-client-request-id: r-1"} <= set(openai)
+    assert {"x-api-key: sim-key", "anthropic-version: 2023-06-01", "x-client-request-id: r-2"} <= set(
+        anthropic
+    )
+    ids = [
+        line.partition(": ")[2]
+        for head in (openai, anthropic)
+        for line in head
+        if line.startswith("x-request-id")
+    ]
+    assert len({uuid.UUID(each) for each in ids}) == 2
     assert not any(line.lower().startswith(("cookie", "authorization")) for line in anthropic)
 
 

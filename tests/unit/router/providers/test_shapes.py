@@ -34,6 +34,7 @@ class Reads:
 
     content_type = "text/event-stream"
     waits_for = ""
+    now = 0.0
 
     def __init__(self, reads: Sequence[bytes]) -> None:
         self._reads = [read for read in reads if read]

@@ -19,7 +19,7 @@ DOWN = ProviderError(FailureKind.OVERLOADED, "HTTP 500")
 
 def fail(health: TargetHealth, now: float, error: ProviderError = DOWN) -> None:
     health.begin(now)
-    health.fail(error, now)
+    health.fail(error, now, "somebody")
 
 
 def opened(now: float = 0.0) -> TargetHealth:
@@ -82,7 +82,7 @@ def test_many_failures_at_once_are_one_outage_with_one_rest() -> None:
     for _ in range(64):
         health.begin(0.0)
     for _ in range(64):
-        health.fail(DOWN, 0.5)
+        health.fail(DOWN, 0.5, "somebody")
     assert health.retry_at == 0.5 + FIRST_REST_SECONDS
     assert health.in_flight == 0
 
@@ -144,7 +144,47 @@ def test_whatever_happens_in_flight_is_counted_and_only_one_probes(
         elif outcome == "abandon":
             health.abandon(now)
         else:
-            health.fail(ProviderError(FailureKind(outcome), "x"), now)
+            health.fail(ProviderError(FailureKind(outcome), "x"), now, "somebody")
         assert health.in_flight == in_flight
         # No state is a dead end: it admits now, has a probe in flight, or will admit at a known time.
         assert health.admits(now) or health.state is State.HALF_OPEN or health.retry_at is not None
+
+
+def unread(health: TargetHealth, caller: str, now: float = 0.0) -> None:
+    health.begin(now)
+    health.fail(ProviderError(FailureKind.MALFORMED, "x"), now, caller)
+
+
+def test_answers_that_cant_be_read_of_one_caller_are_one_failure() -> None:
+    health = TargetHealth()
+    for _ in range(10 * FAILURES_TO_OPEN):
+        unread(health, "a")
+    assert health.state is State.HEALTHY
+    assert health.consecutive_failures == 1
+
+
+def test_answers_that_cant_be_read_of_many_callers_open_the_breaker() -> None:
+    health = TargetHealth()
+    for caller in range(FAILURES_TO_OPEN):
+        unread(health, str(caller))
+        unread(health, "0")
+    assert health.state is State.OPEN
+
+
+def test_a_probe_whose_answer_cant_be_read_leaves_the_next_request_to_probe() -> None:
+    health = TargetHealth()
+    unread(health, "a")
+    for _ in range(FAILURES_TO_OPEN):
+        fail(health, 0.0)
+    assert health.state is State.OPEN
+    unread(health, "a", FIRST_REST_SECONDS)
+    assert health.admits(FIRST_REST_SECONDS)
+
+
+def test_a_caller_whose_answer_was_read_begins_anew() -> None:
+    health = TargetHealth()
+    unread(health, "a")
+    health.begin(0.0)
+    health.succeed(0.0)
+    unread(health, "a")
+    assert health.consecutive_failures == 1
