@@ -1,6 +1,8 @@
 """From the events of a stream to a whole Completion. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 
 from headgate.chat.v1 import message_pb2
 from headgate.router.v1 import completion_pb2
@@ -50,11 +52,13 @@ class _Choice:
         self._pieces: list[str] = []
         self._kind = ""
         self._calls: dict[int, tuple[message_pb2.ToolCall, list[str]]] = {}
+        self._annotations: list[message_pb2.Annotation] = []
 
     def add(self, delta: completion_pb2.Delta) -> None:
         kind = delta.WhichOneof("content")
         if delta.logprobs:
             self._choice.logprobs.extend(delta.logprobs)
+        self._annotations.extend(delta.annotations)
         if kind == "tool_call":
             self._add_call(delta.tool_call)
         elif kind == "reasoning":
@@ -72,7 +76,24 @@ class _Choice:
         for _, (call, fragments) in sorted(self._calls.items()):
             call.arguments_json = "".join(fragments)
             self._choice.message.parts.add().tool_call.CopyFrom(call)
+        self._annotate()
         return self._choice
+
+    def _annotate(self) -> None:
+        """Each text has the sources that begin in it; those of no place in particular are the last one's."""
+        texts = [part for part in self._choice.message.parts if part.HasField("text")]
+        begins = list(accumulate((len(part.text) for part in texts), initial=0))
+        for each in self._annotations if texts else ():
+            at = (
+                min(bisect_right(begins, each.start_index), len(texts)) - 1
+                if each.end_index
+                else len(texts) - 1
+            )
+            kept = texts[at].annotations.add()
+            kept.CopyFrom(each)
+            if each.end_index:
+                kept.start_index -= begins[at]
+                kept.end_index -= begins[at]
 
     def _switch(self, kind: str) -> None:
         if kind == self._kind:
@@ -91,13 +112,15 @@ class _Choice:
             self._choice.message.parts.add().reasoning.SetInParent()
         self._pieces.append(reasoning.text)
         part = self._choice.message.parts[-1].reasoning
-        part.signature += reasoning.signature
-        part.redacted_data += reasoning.redacted_data
+        part.signature = reasoning.signature
+        part.redacted_data = reasoning.redacted_data
+        part.state_json = reasoning.state_json
+        part.provider = reasoning.provider or part.provider
 
     def _begins_block(self, reasoning: message_pb2.Reasoning) -> bool:
-        # A signature ends a block and covers its text alone: what follows is a block of its own.
+        # What a provider wants back ends a block: what follows is a block of its own.
         last = self._choice.message.parts[-1].reasoning
-        return bool((last.signature and reasoning.text) or reasoning.redacted_data)
+        return bool(last.signature or last.redacted_data or last.state_json or reasoning.redacted_data)
 
     def _add_call(self, delta: completion_pb2.ToolCallDelta) -> None:
         if delta.index not in self._calls:
@@ -105,4 +128,6 @@ class _Choice:
         call, fragments = self._calls[delta.index]
         call.id = call.id or delta.id
         call.name = call.name or delta.name
+        call.state_json = delta.state_json or call.state_json
+        call.provider = delta.provider or call.provider
         fragments.append(delta.arguments_fragment)

@@ -47,17 +47,25 @@ class AnthropicProvider:
         share: Share,
     ) -> AsyncGenerator[Chunk, None]:
         def encode() -> bytes:
-            return body_of(model, request, streamed=streamed, max_output_tokens=max_output_tokens)
+            return body_of(
+                model,
+                request,
+                streamed=streamed,
+                max_output_tokens=max_output_tokens,
+                provider=self._pool.provider,
+            )
 
         answer = exchange.stream if streamed else exchange.whole
         asked = exchange.Question(self._url, encode, request_id, share)
-        return answer(self._pool, asked, AnthropicReader(self._pool.masking))
+        return answer(self._pool, asked, AnthropicReader(self._pool.masking, self._pool.provider))
 
     async def count_tokens(self, model: str, request: completion_pb2.CompletionRequest) -> int | None:
         seconds = self._pool.timeouts.first_token
         # A count is small: for a large answer there is no room.
         share = AnswerBytes(0).share("")
-        asked = exchange.Question(self._count_url, lambda: count_body_of(model, request), "", share)
+        asked = exchange.Question(
+            self._count_url, lambda: count_body_of(model, request, self._pool.provider), "", share
+        )
         body = await exchange.fetch(self._pool, asked, seconds)
         try:
             return _COUNTS.decode(body).input_tokens

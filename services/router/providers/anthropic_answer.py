@@ -6,6 +6,7 @@ from headgate.chat.v1 import message_pb2
 from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from services._runtime.telemetry.masking import Masking
 from services.router.providers import tolerance
+from services.router.providers.anthropic_citations import Citations
 from services.router.providers.anthropic_shapes import Block, Body, Delta, Event, Message, OddEvent, prepare
 from services.router.providers.anthropic_usage import Counts
 from services.router.providers.deltas import Deltas, Kind
@@ -35,14 +36,16 @@ _BODIES = msgspec.json.Decoder(Body)
 class AnthropicReader:
     """For one answer."""
 
-    def __init__(self, masking: Masking) -> None:
+    def __init__(self, masking: Masking, provider: str) -> None:
         self.whole = False
         self.failure: ProviderError | None = None
         self._masking = masking
+        self._provider = provider
         self._end_told: tuple[FinishReason.ValueType, str] | None = None
         self._counts = Counts()
         self._pieces = 0
         self._calls = ToolCalls(0)
+        self._citations = Citations()
         # Only answers that are read by `tolerance` can have any.
         self._halves: Halves | None = None
 
@@ -55,7 +58,7 @@ class AnthropicReader:
         return self._end_told is not None
 
     def read_events(self, events: list[bytes]) -> Chunk | None:
-        deltas = Deltas(self._masking)
+        deltas = Deltas(self._masking, self._provider)
         try:
             for event in events:
                 self._read(event, deltas)
@@ -74,7 +77,7 @@ class AnthropicReader:
     def finish(self) -> Chunk:
         if not self.finished:
             raise interrupted("the stream ended without a stop reason")
-        deltas = Deltas(self._masking)
+        deltas = Deltas(self._masking, self._provider)
         self._end(deltas)
         return self._chunk(deltas, 0)
 
@@ -84,7 +87,7 @@ class AnthropicReader:
         except UNREADABLE as error:
             raise malformed("an answer that is not the protocol's", error) from None
         check_reported(message.error)
-        deltas = Deltas(self._masking)
+        deltas = Deltas(self._masking, self._provider)
         self._take_whole(message, deltas)
         if not message.content and not self.finished:
             raise nothing_said(body)
@@ -132,7 +135,7 @@ class AnthropicReader:
             case "content_block_start" if event.content_block is not None:
                 self._open(event.index, event.content_block, deltas)
             case "content_block_stop":
-                self._calls.close(deltas, event.index)
+                self._close(event.index, deltas)
             case "message_start" if event.message is not None:
                 self._counts.take(event.message.usage, final=False)
             case "message_delta":
@@ -153,14 +156,18 @@ class AnthropicReader:
             if not self._calls.have_begun:
                 raise malformed("arguments of a tool call that never began")
             self._call(block, Block(), delta.partial_json, deltas)
+        elif delta.citation is not None:
+            self._citations.cite(delta.citation)
         elif delta.signature:
             deltas.whole_reasoning(0, message_pb2.Reasoning(signature=delta.signature))
 
     def _open(self, index: int, block: Block, deltas: Deltas) -> None:
         """A block begins, in general empty; of other blocks than these Headgate asks for none."""
         match block.type:
-            case "text" if block.text:
+            case "text":
                 self._say("text", block.text, deltas)
+                for each in block.citations or ():
+                    self._citations.cite(each)
             case "thinking" if block.thinking or block.signature:
                 self._say("reasoning", block.thinking, deltas)
                 if block.signature:
@@ -170,11 +177,17 @@ class AnthropicReader:
             case "tool_use":
                 self._call(index, block, block.arguments, deltas)
 
+    def _close(self, index: int, deltas: Deltas) -> None:
+        self._calls.close(deltas, index)
+        deltas.annotate(0, self._citations.end_block())
+
     def _say(self, kind: Kind, text: str, deltas: Deltas) -> None:
         if self._halves is not None:
             text = self._halves.join((kind, 0), text)
         if text:
             deltas.add(kind, 0, text)
+        if kind == "text":
+            self._citations.add_text(text)
 
     def _call(self, index: int, block: Block, arguments: str, deltas: Deltas) -> None:
         """What a block begins with counts only when no pieces follow."""
@@ -199,6 +212,7 @@ class AnthropicReader:
     def _take_whole(self, message: Message, deltas: Deltas) -> None:
         for index, block in enumerate(message.content):
             self._open(index, block, deltas)
+            self._close(index, deltas)
         self._counts.take(message.usage, final=True)
         self._stop(message.stop_reason)
         self._end(deltas)
@@ -213,6 +227,7 @@ class AnthropicReader:
             if kind in _TEXTS:
                 deltas.add(_TEXTS[kind], 0, rest)
         self._calls.close(deltas)
+        deltas.annotate(0, self._citations.end_block())
         reason, raw = self._end_told or _UNKNOWN_END
         if reason == FinishReason.FINISH_REASON_STOP and self._calls.are_told:
             reason = FinishReason.FINISH_REASON_TOOL_CALLS

@@ -28,8 +28,9 @@ def body_of(
     *,
     streamed: bool,
     max_output_tokens: int | None,
+    provider: str,
 ) -> bytes:
-    body = options.of(request) | _prompt(model, request)
+    body = options.of(request) | _prompt(model, request, provider)
     body["max_tokens"] = _limit(request, max_output_tokens)
     if streamed:
         body["stream"] = True
@@ -45,13 +46,13 @@ def body_of(
     return msgspec.json.encode(body)
 
 
-def count_body_of(model: str, request: completion_pb2.CompletionRequest) -> bytes:
+def count_body_of(model: str, request: completion_pb2.CompletionRequest, provider: str) -> bytes:
     """The fields that make up the prompt."""
-    return msgspec.json.encode(_prompt(model, request))
+    return msgspec.json.encode(_prompt(model, request, provider))
 
 
-def _prompt(model: str, request: completion_pb2.CompletionRequest) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": model, "messages": turns_of(request.messages)}
+def _prompt(model: str, request: completion_pb2.CompletionRequest, provider: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": model, "messages": turns_of(request.messages, provider)}
     if system := system_of(request.messages):
         body["system"] = system
     if request.tools:

@@ -1,6 +1,6 @@
 """What of a request Anthropic's Messages API can't express."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from headgate.chat.v1 import message_pb2, options_pb2
 from headgate.router.v1 import completion_pb2
@@ -28,6 +28,33 @@ def misfits(request: completion_pb2.CompletionRequest) -> Iterator[Unsupported]:
             yield Unsupported(f"tools[{index}].parameters_json", NO_OBJECT)
     for index, message in enumerate(request.messages):
         yield from _in_message(message, f"messages[{index}]")
+    yield from _in_turns(request.messages)
+
+
+def _in_turns(messages: Sequence[message_pb2.Message]) -> Iterator[Unsupported]:
+    """What each turn lacks beside the others."""
+    spoken = [(at, message) for at, message in enumerate(messages) if message.role != message_pb2.ROLE_SYSTEM]
+    if spoken and spoken[0][1].role == message_pb2.ROLE_ASSISTANT:
+        yield Unsupported(
+            f"messages[{spoken[0][0]}].role", "conversations with Anthropic's API begin with the user"
+        )
+    if not any(map(_says_something, messages)):
+        yield Unsupported("messages", "Anthropic's API takes no texts of white space alone")
+    waiting: dict[str, str] = {}
+    for at, message in enumerate(messages):
+        for position, part in enumerate(message.parts):
+            if part.HasField("tool_result"):
+                waiting.pop(part.tool_result.tool_call_id, None)
+            elif part.HasField("tool_call"):
+                waiting[part.tool_call.id] = f"messages[{at}].parts[{position}].tool_call"
+    for field in waiting.values():
+        yield Unsupported(field, "Anthropic's API wants a tool_result for each call of a tool")
+
+
+def _says_something(message: message_pb2.Message) -> bool:
+    return any(
+        part.WhichOneof("content") not in ("text", "reasoning") or part.text.strip() for part in message.parts
+    )
 
 
 def _in_sampling(request: completion_pb2.CompletionRequest) -> Iterator[Unsupported]:
@@ -39,6 +66,9 @@ def _in_sampling(request: completion_pb2.CompletionRequest) -> Iterator[Unsuppor
             yield Unsupported(field, _ABSENT)
     if request.choice_count > 1:
         yield Unsupported("choice_count", "Anthropic's API gives one answer to a request")
+    for index, stop in enumerate(request.stop):
+        if not stop.strip():
+            yield Unsupported(f"stop[{index}]", "Anthropic's API takes no stop sequence of white space alone")
     if request.temperature > 1:
         yield Unsupported("temperature", "Anthropic's range is 0..1")
 
@@ -93,8 +123,6 @@ def _in_part(part: message_pb2.Part, kind: str, field: str) -> Iterator[Unsuppor
             yield from _in_blob(part.blob, field)
         case "tool_call" if part.tool_call.arguments_json and not is_object(part.tool_call.arguments_json):
             yield Unsupported(f"{field}.arguments_json", NO_OBJECT)
-        case "reasoning" if not (part.reasoning.signature or part.reasoning.redacted_data):
-            yield Unsupported(field, "Anthropic's API takes back only reasoning that it signed or encrypted")
 
 
 def _in_uri(uri: message_pb2.Uri, field: str) -> Iterator[Unsupported]:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from services.router.providers.anthropic_usage import Usage
-from services.router.providers.failures import NO_ERROR
+from services.router.providers.json_text import NOTHING
 from services.router.providers.tolerance import json_text
 
 _NO_INPUT = msgspec.Raw(b"{}")
@@ -21,6 +21,7 @@ class Block(Struct, gc=False):
     id: str = ""
     name: str = ""
     input: msgspec.Raw = _NO_INPUT
+    citations: list[Any] | None = None
 
     @property
     def arguments(self) -> str:
@@ -41,6 +42,7 @@ class Delta(Struct, gc=False):
     thinking: str = ""
     signature: str = ""
     partial_json: str = ""
+    citation: Any = None
     stop_reason: str | None = None
 
 
@@ -53,7 +55,7 @@ class Event(Struct, gc=False):
     content_block: Block | None = None
     message: Message | None = None
     usage: Usage | None = None
-    error: msgspec.Raw = NO_ERROR
+    error: msgspec.Raw = NOTHING
 
 
 class OddEvent(Event, gc=False):
@@ -66,7 +68,7 @@ class OddEvent(Event, gc=False):
 
 class Body(Message, gc=False):
     type: str = ""
-    error: msgspec.Raw = NO_ERROR
+    error: msgspec.Raw = NOTHING
 
 
 def prepare(answer: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ Kind = Literal["text", "refusal", "reasoning"]
 Logprobs = Sequence[completion_pb2.TokenLogprob]
 _REASON = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_REASON = 64
+# Of what a provider wants back: as much as a request may hand back.
+LARGEST_STATE = 1024 * 1024
 # What a declared tool may be called.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
@@ -20,13 +22,24 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 class Deltas:
     """For one read. `pieces` counts generated pieces, about one token each.
 
-    What a model says passes as it is. What the provider says beside it passes where it can't hold what `masking` hides.
+    `provider` is who made what it alone can use again. What a model says passes as it is. What the provider says beside it passes where it can't hold what `masking` hides.
     """
 
-    __slots__ = ("_choice", "_kind", "_logprobs", "_masking", "_texts", "characters", "events", "pieces")
+    __slots__ = (
+        "_choice",
+        "_kind",
+        "_logprobs",
+        "_masking",
+        "_provider",
+        "_texts",
+        "characters",
+        "events",
+        "pieces",
+    )
 
-    def __init__(self, masking: Masking) -> None:
+    def __init__(self, masking: Masking, provider: str) -> None:
         self._masking = masking
+        self._provider = provider
         self.events: list[completion_pb2.CompletionEvent] = []
         self.pieces = self.characters = 0
         self._kind: Kind = "text"
@@ -46,7 +59,10 @@ class Deltas:
             self._logprobs.extend(logprobs)
 
     def whole_reasoning(self, choice: int, reasoning: message_pb2.Reasoning) -> None:
-        """A block of its own, or the end of one: its signature, or what the provider encrypted."""
+        """A block of its own, or the end of one: its signature, what the provider encrypted, or its state."""
+        if len(reasoning.state_json) > LARGEST_STATE:
+            return
+        reasoning.provider = self._provider
         self._emit(completion_pb2.Delta(choice_index=choice, reasoning=reasoning))
 
     def count(self, characters: int) -> None:
@@ -57,11 +73,20 @@ class Deltas:
     def tool_call(self, choice: int, call: completion_pb2.ToolCallDelta) -> None:
         """A part of a call; further argument fragments of the same call are merged into it."""
         last = self.events[-1] if self.events and not self._texts else None
-        if last is not None and not call.id and _is_of_call(last, choice, call.index):
+        if call.state_json:
+            call.provider = self._provider
+        if last is not None and not call.id and not call.state_json and _is_of_call(last, choice, call.index):
             last.delta.tool_call.arguments_fragment += call.arguments_fragment
         else:
             self._guard(call)
             self._emit(completion_pb2.Delta(choice_index=choice, tool_call=call))
+
+    def annotate(self, choice: int, annotations: Sequence[message_pb2.Annotation]) -> None:
+        """Sources of the text so far."""
+        for each in annotations:
+            each.provider = self._provider
+        if annotations:
+            self._emit(completion_pb2.Delta(choice_index=choice, annotations=annotations))
 
     def finished(self, choice: int, reason: "finish_reason_pb2.FinishReason.ValueType", raw: str) -> None:
         self.flush()
@@ -81,6 +106,7 @@ class Deltas:
                 delta.refusal = text
             else:
                 delta.reasoning.text = text
+                delta.reasoning.provider = self._provider
             if self._choice:
                 delta.choice_index = self._choice
             if self._logprobs:

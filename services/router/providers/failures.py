@@ -15,7 +15,6 @@ from services.router.targets.provider import LONGEST_SAID, FailureKind, Provider
 
 _LONGEST_REST_SECONDS = 3600.0
 LARGEST_ERROR_BYTES = 64 * 1024
-NO_ERROR = msgspec.Raw(b"")
 _TOO_MANY_REQUESTS = 429
 _BAD_REQUEST = 400
 _SERVER_ERROR = 500

@@ -1,6 +1,6 @@
 """JSON from elsewhere: what can be wrong with it, and how it goes into a request body unparsed but checked."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -14,6 +14,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=10**8)]
 LOOKED_AT_BYTES = 64 * 1024
 _MOST_ITEMS = 400_000
 """Objects and lists of one text: an answer of 16,000 tokens with 20 alternatives for each has as many."""
+NOTHING = msgspec.Raw(b"")
+"""What a field that did not come has, where it is not read here."""
 NO_OBJECT = "it is not a JSON object"
 
 
@@ -42,3 +44,12 @@ def embedded(text: str, field: str) -> msgspec.Raw:
     if not is_object(text):
         raise ProviderError(FailureKind.REJECTED, f"{field}: {NO_OBJECT}")
     return msgspec.Raw(text.encode())
+
+
+def fields_of(text: str) -> dict[str, Any]:
+    """Of a JSON object; none of anything else."""
+    try:
+        decoded = msgspec.json.decode(text.encode())
+    except UNREADABLE:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

@@ -36,10 +36,15 @@ class OpenAiProvider:
     ) -> AsyncGenerator[Chunk, None]:
         def encode() -> bytes:
             return body_of(
-                model, request, self._dialect, streamed=streamed, max_output_tokens=max_output_tokens
+                model,
+                request,
+                self._dialect,
+                streamed=streamed,
+                max_output_tokens=max_output_tokens,
+                provider=self._pool.provider,
             )
 
-        reader = OpenAiReader(request.choice_count or 1, self._pool.masking)
+        reader = OpenAiReader(request.choice_count or 1, self._pool.masking, self._pool.provider)
         answer = exchange.stream if streamed else exchange.whole
         return answer(self._pool, exchange.Question(self._url, encode, request_id, share), reader)
 

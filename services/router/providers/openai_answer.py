@@ -10,7 +10,6 @@ from services._runtime.telemetry.masking import Masking
 from services.router.providers import tolerance
 from services.router.providers.deltas import Deltas, Kind
 from services.router.providers.failures import (
-    NO_ERROR,
     check_named,
     check_reported,
     interrupted,
@@ -19,18 +18,21 @@ from services.router.providers.failures import (
 )
 from services.router.providers.finish_reasons import reason_of, says_more
 from services.router.providers.halves import Halves
-from services.router.providers.json_text import LOOKED_AT_BYTES, UNREADABLE, check_items
+from services.router.providers.json_text import LOOKED_AT_BYTES, NOTHING, UNREADABLE, check_items
+from services.router.providers.openai_annotations import annotations_of
 from services.router.providers.openai_shapes import (
     Answer,
     Choice,
     Function,
     Message,
     Seldom,
+    SeldomMessage,
     ToolCall,
     join,
     logprobs_of,
     prepare,
 )
+from services.router.providers.openai_state import OpenAiState
 from services.router.providers.openai_usage import Usage, newest, to_usage
 from services.router.providers.tool_calls import ToolCalls
 from services.router.targets.provider import Chunk, ProviderError
@@ -40,21 +42,27 @@ _CHARACTERS_PER_TOKEN = 4
 _TEXTS: dict[str, Kind] = {"text": "text", "reasoning": "reasoning", "refusal": "refusal"}
 _ANSWERS = msgspec.json.Decoder(Answer)
 _SELDOM = msgspec.json.Decoder(Seldom)
-_SELDOM_NAMES = re.compile(rb'"(?:error|function_call|usage|x_groq)":[^n]')
+_SELDOM_NAMES = re.compile(
+    rb'"(?:error|function_call|x_groq|extra_content|provider_specific_fields|reasoning_details|annotations'
+    rb'|citations|search_results)": ?[^n]'
+)
 
 
 class OpenAiReader:
     """For one answer of `choice_count` choices."""
 
-    def __init__(self, choice_count: int, masking: Masking) -> None:
+    def __init__(self, choice_count: int, masking: Masking, provider: str) -> None:
         self.whole = False
         self.failure: ProviderError | None = None
         self._choice_count = choice_count
         self._masking = masking
+        self._provider = provider
         self._said: set[int] = set()
         self._ends: dict[int, tuple[FinishReason.ValueType, str]] = {}
         self._refused: set[int] = set()
         self._calls: dict[int, ToolCalls] = {}
+        self._newest_calls: list[int | None] = []
+        self._state = OpenAiState()
         self._places: dict[int, int] = {}
         self._usage: Usage | None = None
         self._told = self._counted = False
@@ -75,7 +83,7 @@ class OpenAiReader:
         return bool(self._ends) and self._said <= self._ends.keys()
 
     def read_events(self, events: list[bytes]) -> Chunk | None:
-        deltas = Deltas(self._masking)
+        deltas = Deltas(self._masking, self._provider)
         self._told = False
         try:
             for event in events:
@@ -103,12 +111,12 @@ class OpenAiReader:
     def finish(self) -> Chunk:
         if not self.finished:
             raise interrupted("the stream ended without a finish reason for every choice")
-        deltas = Deltas(self._masking)
+        deltas = Deltas(self._masking, self._provider)
         self._end(deltas)
         return self._chunk(deltas, 0)
 
     def read_body(self, body: bytes) -> Chunk:
-        deltas = Deltas(self._masking)
+        deltas = Deltas(self._masking, self._provider)
         try:
             check_items(body)
             try:
@@ -135,9 +143,9 @@ class OpenAiReader:
             self._take_seldom(seldom, deltas)
 
     def _take(self, answer: Answer, deltas: Deltas, text: bytes) -> None:
-        if answer.error is not NO_ERROR:
+        if answer.error is not NOTHING:
             check_reported(answer.error)
-        pieces, ended = deltas.pieces, False
+        ended, is_text = False, False
         for choice in answer.choices or ():
             if (choice.index or self._places) and not self._place(choice):
                 choice.finish_reason = None
@@ -145,8 +153,9 @@ class OpenAiReader:
             said = choice.delta or self._all_of(choice)
             if said is not None:
                 self._take_message(choice, said, deltas)
+                is_text = is_text or bool(said.content)
             ended = ended or bool(choice.finish_reason)
-        if (ended or deltas.pieces == pieces) and _SELDOM_NAMES.search(text):
+        if (ended or not is_text or b"extra_content" in text) and _has_seldom(answer, text):
             self._take_seldom(_SELDOM.decode(text), deltas)
         if ended:
             self._take_ends(answer)
@@ -158,14 +167,25 @@ class OpenAiReader:
     def _take_seldom(self, answer: Seldom, deltas: Deltas) -> None:
         for choice in answer.choices or ():
             check_reported(choice.error)
+            place = self._places.get(choice.index, choice.index)
             said = choice.delta or choice.message
-            if said is not None and said.function_call is not None:
-                place = self._places.get(choice.index, choice.index)
-                self._take_call(place, ToolCall(function=said.function_call), deltas)
+            if said is not None and place in self._said:
+                self._take_seldom_message(place, said, deltas)
             if choice.usage is not None:
                 self._take_usage(choice.usage)
         if answer.x_groq is not None and answer.x_groq.usage is not None:
             self._take_usage(answer.x_groq.usage)
+        self._state.take_sources(answer.citations, answer.search_results)
+
+    def _take_seldom_message(self, choice: int, said: SeldomMessage, deltas: Deltas) -> None:
+        if said.function_call is not None:
+            self._take_call(choice, ToolCall(function=said.function_call), deltas)
+        for place, call in zip(self._newest_calls, said.tool_calls or (), strict=False):
+            if place is not None and (state := call.state()):
+                self._calls[choice].keep_state(place, state, deltas)
+        if said.annotations:
+            deltas.annotate(choice, annotations_of(said.annotations))
+        self._state.take(choice, said)
 
     def _take_usage(self, usage: Usage) -> None:
         self._told = True
@@ -204,15 +224,15 @@ class OpenAiReader:
             self._refused.add(choice.index)
             logprobs = logprobs_of(choice.logprobs.refusal) if choice.logprobs else ()
             deltas.add("refusal", choice.index, said.refusal, logprobs)
-        for call in said.tool_calls or ():
-            self._take_call(choice.index, call, deltas)
+        if said.tool_calls:
+            self._newest_calls = [self._take_call(choice.index, call, deltas) for call in said.tool_calls]
 
-    def _take_call(self, choice: int, call: ToolCall, deltas: Deltas) -> None:
+    def _take_call(self, choice: int, call: ToolCall, deltas: Deltas) -> int | None:
         calls = self._calls.get(choice)
         if calls is None:
             calls = self._calls[choice] = ToolCalls(choice)
         function = call.function or Function()
-        calls.take(
+        return calls.take(
             deltas,
             index=call.index,
             call_id=call.id or "",
@@ -240,6 +260,7 @@ class OpenAiReader:
                 deltas.add(_TEXTS[kind], choice, rest)
         for calls in self._calls.values():
             calls.close(deltas)
+        self._state.tell(deltas)
         for choice in sorted(self._said | self._ends.keys()):
             reason, raw = self._ends.get(choice, (FinishReason.FINISH_REASON_UNSPECIFIED, ""))
             deltas.finished(choice, self._reason(choice, reason), raw)
@@ -258,3 +279,7 @@ class OpenAiReader:
         usage = to_usage(self._usage) if self._told and self._usage is not None else None
         tier = self._tier if isinstance(self._tier, str) else ""
         return Chunk(deltas.flush(), usage, pieces, deltas.characters, tier)
+
+
+def _has_seldom(answer: Answer, text: bytes) -> bool:
+    return _SELDOM_NAMES.search(text) is not None or (answer.usage is None and b'"usage":{' in text)

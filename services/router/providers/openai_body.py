@@ -36,10 +36,11 @@ def body_of(
     *,
     streamed: bool,
     max_output_tokens: int | None,
+    provider: str,
 ) -> bytes:
     body = options.of(request)
     body["model"] = model
-    body["messages"] = messages_of(request.messages)
+    body["messages"] = messages_of(request.messages, provider, nine_letter_ids=dialect.nine_letter_ids)
     if max_output_tokens is not None:
         body[dialect.max_tokens_field] = max_output_tokens
     if streamed:

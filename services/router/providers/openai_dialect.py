@@ -11,6 +11,7 @@ class Dialect:
     max_tokens_field: str = "max_completion_tokens"
     continuous_usage: bool = False
     extensions: frozenset[Extension] = frozenset()
+    nine_letter_ids: bool = False
 
     @property
     def stream_options(self) -> dict[str, Any]:

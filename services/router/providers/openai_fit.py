@@ -63,8 +63,6 @@ def _in_message(message: message_pb2.Message, path: str) -> Iterator[Unsupported
             yield from _in_uri(part.uri, field)
         elif kind == "blob":
             yield from _in_blob(part.blob, field)
-        elif kind == "reasoning" and (part.reasoning.signature or part.reasoning.redacted_data):
-            yield Unsupported(field, "signed or encrypted reasoning can only go back to the API that made it")
 
 
 def _in_uri(uri: message_pb2.Uri, field: str) -> Iterator[Unsupported]:

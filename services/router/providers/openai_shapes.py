@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from headgate.router.v1 import completion_pb2
-from services.router.providers.failures import NO_ERROR
 from services.router.providers.halves import Halves
+from services.router.providers.json_text import NOTHING
 from services.router.providers.openai_usage import Usage
 from services.router.providers.tolerance import json_text
 
@@ -61,13 +61,27 @@ class Answer(Struct, gc=False):
 
     choices: list[Choice] | None = None
     usage: Usage | None = None
-    error: msgspec.Raw = NO_ERROR
+    error: msgspec.Raw = NOTHING
     service_tier: Any = None
+
+
+class SeldomCall(Struct, gc=False):
+    extra_content: msgspec.Raw = NOTHING
+    """Gemini's thought signature, and what else a server wants back with the call."""
+    provider_specific_fields: msgspec.Raw = NOTHING
+    """LiteLLM's name for it."""
+
+    def state(self) -> str:
+        return state_of(self.extra_content, self.provider_specific_fields)
 
 
 class SeldomMessage(Struct, gc=False):
     function_call: Function | None = None
     """The one call of servers that know no more than one."""
+    tool_calls: list[SeldomCall] | None = None
+    extra_content: msgspec.Raw = NOTHING
+    reasoning_details: list[Any] | None = None
+    annotations: list[Any] | None = None
 
 
 class SeldomChoice(Struct, gc=False):
@@ -75,7 +89,7 @@ class SeldomChoice(Struct, gc=False):
     delta: SeldomMessage | None = None
     message: SeldomMessage | None = None
     usage: Usage | None = None
-    error: msgspec.Raw = NO_ERROR
+    error: msgspec.Raw = NOTHING
 
 
 class Groq(Struct, gc=False):
@@ -87,6 +101,19 @@ class Seldom(Struct, gc=False):
 
     choices: list[SeldomChoice] | None = None
     x_groq: Groq | None = None
+    citations: list[Any] | None = None
+    search_results: list[Any] | None = None
+    """What Perplexity rests an answer on: addresses, and the same with titles."""
+
+
+def state_of(extra_content: msgspec.Raw, provider_specific_fields: msgspec.Raw) -> str:
+    """The fields that came, as an object; empty when none did."""
+    told = {
+        "extra_content": bytes(extra_content),
+        "provider_specific_fields": bytes(provider_specific_fields),
+    }
+    kept = {name: msgspec.Raw(raw) for name, raw in told.items() if raw not in (b"", b"null", b"{}")}
+    return msgspec.json.encode(kept).decode() if kept else ""
 
 
 def join(said: Message, choice: int, halves: Halves) -> None:

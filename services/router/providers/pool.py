@@ -39,11 +39,14 @@ class Pool:
         masking: Masking,
         timeouts: Timeouts,
         *,
+        provider: str,
         max_connections: int,
         keep_alive_seconds: float,
         proxy: Proxy | None = None,
     ) -> None:
         self._name = name
+        self.provider = provider
+        """By the name that callers and prices know."""
         self._base = base_url.rstrip("/")
         # Compression would cost more CPU on both sides than the bytes that it saves inside a region.
         self._headers = {

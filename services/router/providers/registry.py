@@ -26,7 +26,12 @@ def _anthropic(name: str, declared: ProviderDeclaration, masking: Masking) -> Pr
 
 def _openai(name: str, declared: ProviderDeclaration, masking: Masking) -> Provider:
     headers = {"Authorization": f"Bearer {declared.api_key.reveal()}"} if declared.api_key else {}
-    dialect = Dialect(declared.max_tokens_field, declared.continuous_usage, declared.extensions)
+    dialect = Dialect(
+        declared.max_tokens_field,
+        declared.continuous_usage,
+        declared.extensions,
+        declared.nine_letter_tool_call_ids,
+    )
     return OpenAiProvider(_pool(name, declared, headers, masking), dialect)
 
 
@@ -37,6 +42,7 @@ def _pool(name: str, declared: ProviderDeclaration, headers: dict[str, str], mas
         headers,
         masking,
         declared.timeouts,
+        provider=declared.billed_as or name,
         max_connections=declared.max_connections,
         keep_alive_seconds=declared.keep_alive_seconds,
         proxy=declared.proxy,

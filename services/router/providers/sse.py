@@ -101,13 +101,11 @@ class SseParser:
                 self._name = line[6:].strip()
 
     def _end_named(self, events: list[bytes]) -> None:
-        data, name = b"\n".join(self._data), self._name
+        data, name, is_empty = b"\n".join(self._data), self._name, not self._data
         if name in ERRORS:
-            data = NamedEvent(name + b"\n" + data, name)
-        elif name not in data and data:
-            data = NamedEvent(data, name)
-        if data and name not in _PINGS:
-            events.append(data)
+            events.append(NamedEvent(name + b"\n" + data, name))
+        elif not is_empty and name not in _PINGS:
+            events.append(data if name in data else NamedEvent(data, name))
         self._data.clear()
         self._name = b""
 

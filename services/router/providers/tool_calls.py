@@ -5,7 +5,7 @@ import secrets
 import msgspec
 
 from headgate.router.v1 import completion_pb2
-from services.router.providers.deltas import Deltas
+from services.router.providers.deltas import LARGEST_STATE, Deltas
 from services.router.providers.failures import malformed
 from services.router.providers.json_text import UNREADABLE
 
@@ -17,12 +17,12 @@ _MOST_LOOKS = 64
 class _Call:
     """`held` is what came before the call could be told: its id, its name and the begin of its arguments."""
 
-    __slots__ = ("held", "id", "index", "is_tentative", "is_told", "looks", "name", "place", "told")
+    __slots__ = ("held", "id", "index", "is_tentative", "is_told", "looks", "name", "place", "state", "told")
 
     def __init__(self, place: int, index: int | None) -> None:
         self.place = place
         self.index = index
-        self.id = self.name = ""
+        self.id = self.name = self.state = ""
         self.held: list[str] = []
         self.is_tentative = False
         self.is_told = False
@@ -75,13 +75,13 @@ class ToolCalls:
         name: str,
         arguments: str,
         is_tentative: bool = False,
-    ) -> None:
-        """A piece of a call. `is_tentative` arguments count only when no others follow.
+    ) -> int | None:
+        """A piece of a call, and the call's place. `is_tentative` arguments count only when no others follow.
 
         :raises ProviderError: MALFORMED, when no end of what can't be told yet is in sight
         """
         if index is None and not (call_id or name or arguments):
-            return
+            return None
         call = self._find(index, call_id, name, arguments)
         deltas.count(len(name) + len(arguments))
         if name:
@@ -92,7 +92,7 @@ class ToolCalls:
                 self._tell(
                     deltas, completion_pb2.ToolCallDelta(index=call.place, arguments_fragment=arguments)
                 )
-            return
+            return call.place
         if arguments and not (arguments.isspace() and (call.is_tentative or not call.held)):
             call.hold(arguments, is_tentative=is_tentative)
             self.held += len(arguments)
@@ -100,6 +100,16 @@ class ToolCalls:
             self._open(call, "".join(call.held), deltas)
         elif self.held > _MOST_HELD_CHARACTERS:
             raise malformed("a tool call whose id and name did not come")
+        return call.place
+
+    def keep_state(self, place: int, state_json: str, deltas: Deltas) -> None:
+        """What the provider wants back with a call."""
+        call = self._calls[place]
+        if len(state_json) > LARGEST_STATE or state_json == call.state:
+            return
+        call.state = state_json
+        if call.is_told:
+            self._tell(deltas, completion_pb2.ToolCallDelta(index=place, state_json=state_json))
 
     def close(self, deltas: Deltas, index: int | None = None) -> None:
         """All calls are whole, or the one of an index: what was held is told."""
@@ -156,7 +166,11 @@ class ToolCalls:
         self._tell(
             deltas,
             completion_pb2.ToolCallDelta(
-                index=call.place, id=call.id, name=call.name, arguments_fragment=arguments
+                index=call.place,
+                id=call.id,
+                name=call.name,
+                arguments_fragment=arguments,
+                state_json=call.state,
             ),
         )
 

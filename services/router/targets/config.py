@@ -80,6 +80,8 @@ class ProviderConfig(Section):
     # (llama.cpp's, GBNF) and `structured_outputs` (vLLM's, other grammars). What is not declared here is refused, because
     # such a server would ignore it silently.
     extensions: frozenset[Extension] = frozenset()
+    # Whether the server takes as the id of a tool call nine letters and digits alone, as Mistral's does.
+    nine_letter_tool_call_ids: bool = False
     # What `provider_options` of a request may set: fields of the provider's API that Headgate does not know, such as `min_p`
     # or `repetition_penalty`. Every caller may then set them, to anything. What Headgate sets itself, and what would cost
     # what it can't hold and book, is refused here.

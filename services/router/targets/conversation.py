@@ -43,6 +43,9 @@ def _misplaced_parts(request: completion_pb2.CompletionRequest) -> Iterator[Fiel
                     f"messages[{index}].parts[{position}].{kind}",
                     "a ROLE_TOOL message holds tool_result only",
                 )
+            if part.annotations and (kind != "text" or message.role != _ROLE_ASSISTANT):
+                field = f"messages[{index}].parts[{position}].annotations"
+                yield FieldViolation(field, "only texts of ROLE_ASSISTANT messages have sources")
 
 
 def _dangling_references(request: completion_pb2.CompletionRequest) -> Iterator[FieldViolation]:

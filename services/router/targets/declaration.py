@@ -37,7 +37,7 @@ class Proxy:
 class ProviderDeclaration:
     """One provider account. `billed_as` is the provider's name in prices; None: as it is named here.
 
-    `max_tokens_field`, `continuous_usage` and `extensions` say what an OpenAI-compatible server takes. A request may set
+    `max_tokens_field`, `continuous_usage`, `extensions` and `nine_letter_tool_call_ids` say what an OpenAI-compatible server takes. A request may set
     `allowed_provider_options`, and have the provider fetch from `media_sources`.
     """
 
@@ -54,6 +54,7 @@ class ProviderDeclaration:
     proxy: Proxy | None = None
     allowed_provider_options: frozenset[str] = frozenset()
     media_sources: tuple[MediaSource, ...] = PUBLIC_HTTPS
+    nine_letter_tool_call_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

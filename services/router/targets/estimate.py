@@ -65,11 +65,12 @@ def measure(request: completion_pb2.CompletionRequest) -> Size:
     """Of a request whose conversation is in `messages`."""
     images = media = text_bytes = schema_bytes = opaque_bytes = 0
     for message in request.messages:
+        is_handed_back = message.role == message_pb2.ROLE_ASSISTANT
         for part in message.parts:
             kind = part.WhichOneof("content") or ""
+            opaque_bytes += _opaque_bytes(part) if is_handed_back else 0
             if kind == "reasoning":
                 text_bytes += _size(part.reasoning.text)
-                opaque_bytes += len(part.reasoning.signature) + len(part.reasoning.redacted_data)
             elif kind not in ("blob", "uri"):
                 text_bytes += _text_bytes(part, kind)
             elif _is_unsized(part):
@@ -97,6 +98,12 @@ def unsized_parts(request: completion_pb2.CompletionRequest) -> Iterator[str]:
             kind = part.WhichOneof("content")
             if kind in ("blob", "uri") and _is_unsized(part):
                 yield f"messages[{index}].parts[{position}].{kind}"
+
+
+def _opaque_bytes(part: message_pb2.Part) -> int:
+    reasoning = part.reasoning
+    states = [reasoning.signature, reasoning.redacted_data, reasoning.state_json, part.tool_call.state_json]
+    return sum(map(_size, states)) + sum(_size(each.state_json) for each in part.annotations)
 
 
 def _is_unsized(part: message_pb2.Part) -> bool:

@@ -20,7 +20,7 @@ STARTED = {
 
 
 def read(*events: dict[str, Any]) -> Chunk | None:
-    return AnthropicReader(Masking(())).read_events([msgspec.json.encode(event) for event in events])
+    return AnthropicReader(Masking(()), "sim").read_events([msgspec.json.encode(event) for event in events])
 
 
 def start(**usage: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def test_pings_bring_nothing() -> None:
 
 
 def test_a_stream_that_ends_after_its_stop_reason_is_whole_and_before_it_is_not() -> None:
-    reader = AnthropicReader(Masking(()))
+    reader = AnthropicReader(Masking(()), "sim")
     with pytest.raises(ProviderError) as caught:
         reader.finish()
     assert caught.value.kind is FailureKind.INTERRUPTED
@@ -108,7 +108,7 @@ def test_a_stream_that_ends_after_its_stop_reason_is_whole_and_before_it_is_not(
 
 
 def test_a_stop_without_a_reason_is_no_clean_end() -> None:
-    reader = AnthropicReader(Masking(()))
+    reader = AnthropicReader(Masking(()), "sim")
     reader.read_events([b'{"type":"message_stop"}'])
     assert not reader.whole
     assert reader.failure is not None
@@ -116,7 +116,7 @@ def test_a_stop_without_a_reason_is_no_clean_end() -> None:
 
 
 def test_arguments_of_a_call_that_never_began_are_malformed() -> None:
-    reader = AnthropicReader(Masking(()))
+    reader = AnthropicReader(Masking(()), "sim")
     delta = {"type": "input_json_delta", "partial_json": "{"}
     reader.read_events([msgspec.json.encode({"type": "content_block_delta", "index": 3, "delta": delta})])
     assert reader.failure is not None
@@ -126,5 +126,5 @@ def test_arguments_of_a_call_that_never_began_are_malformed() -> None:
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"{}", b'{"type":"message","content":5}'])
 def test_a_body_that_is_not_the_protocols_is_malformed(body: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
-        AnthropicReader(Masking(())).read_body(body)
+        AnthropicReader(Masking(()), "sim").read_body(body)
     assert caught.value.kind is FailureKind.MALFORMED

@@ -22,7 +22,7 @@ def request(**fields: Any) -> completion_pb2.CompletionRequest:
 
 def body(asked: completion_pb2.CompletionRequest, **options: Any) -> Any:
     chosen: dict[str, Any] = {"streamed": False, "max_output_tokens": 9000} | options
-    return json.loads(body_of("m", asked, **chosen))
+    return json.loads(body_of("m", asked, **{"provider": "sim"} | chosen))
 
 
 def said(*messages: dict[str, Any]) -> Any:
@@ -202,7 +202,7 @@ def test_counting_sends_the_prompt_and_nothing_else() -> None:
     asked = request(
         messages=[{"role": "ROLE_SYSTEM", "parts": [{"text": "be"}]}, HI], tools=TOOLS, temperature=1
     )
-    assert json.loads(count_body_of("m", asked)) == {
+    assert json.loads(count_body_of("m", asked, "sim")) == {
         "model": "m",
         "system": [{"type": "text", "text": "be"}],
         "messages": [HI_TURN],

@@ -74,7 +74,7 @@ def test_counts_include_their_subsets(told: dict[str, Any], expected: tuple[int,
 
 def answered(message: dict[str, Any], reason: str) -> tuple[str, str]:
     body = {"choices": [{"message": message, "finish_reason": reason}]}
-    chunk = OpenAiReader(1, Masking(())).read_body(msgspec.json.encode(body))
+    chunk = OpenAiReader(1, Masking(()), "sim").read_body(msgspec.json.encode(body))
     end = chunk.events[-1].choice_finished
     return FinishReason.Name(end.finish_reason).removeprefix("FINISH_REASON_"), end.raw_reason
 
@@ -124,7 +124,7 @@ def test_stop_after_a_refusal_is_a_refusal_and_after_a_call_a_call() -> None:
 )
 def test_a_body_that_is_not_the_protocols_is_malformed(body: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
-        OpenAiReader(1, Masking(())).read_body(body)
+        OpenAiReader(1, Masking(()), "sim").read_body(body)
     assert caught.value.kind is FailureKind.MALFORMED
 
 
@@ -135,7 +135,7 @@ def test_reasoning_under_either_name_and_never_twice() -> None:
         {"reasoning": "hm", "reasoning_content": "hm"},
     ):
         event = msgspec.json.encode({"choices": [{"delta": fields}]})
-        chunk = OpenAiReader(1, Masking(())).read_events([event])
+        chunk = OpenAiReader(1, Masking(()), "sim").read_events([event])
         assert chunk is not None
         assert [each.delta.reasoning.text for each in chunk.events] == ["hm"]
         assert chunk.output_pieces == 1
@@ -153,7 +153,7 @@ def test_neighbouring_pieces_are_merged_in_their_order() -> None:
         piece(1, content="e"),
         piece(0, content="f"),
     ]
-    chunk = OpenAiReader(2, Masking(())).read_events(events)
+    chunk = OpenAiReader(2, Masking(()), "sim").read_events(events)
     assert chunk is not None
     told = [(each.delta.choice_index, each.delta.text or each.delta.reasoning.text) for each in chunk.events]
     assert told == [(0, "ab"), (0, "cd"), (1, "e"), (0, "f")]

@@ -21,7 +21,7 @@ def request(**fields: Any) -> completion_pb2.CompletionRequest:
 
 def body(asked: completion_pb2.CompletionRequest, dialect: Dialect | None = None, **options: Any) -> Any:
     chosen: dict[str, Any] = {"streamed": False, "max_output_tokens": None} | options
-    return json.loads(body_of("m", asked, dialect or Dialect(), **chosen))
+    return json.loads(body_of("m", asked, dialect or Dialect(), **{"provider": "sim"} | chosen))
 
 
 def said(*messages: dict[str, Any]) -> Any:

@@ -19,8 +19,8 @@ from services.router.targets.provider import ProviderError
 from tests.support.shapes import anthropic, openai
 
 READERS: dict[str, Callable[[], AnswerReader]] = {
-    "openai": lambda: OpenAiReader(2, Masking(())),
-    "anthropic": lambda: AnthropicReader(Masking(())),
+    "openai": lambda: OpenAiReader(2, Masking(()), "sim"),
+    "anthropic": lambda: AnthropicReader(Masking(()), "sim"),
 }
 SHAPES = {"openai": openai.SHAPES, "anthropic": anthropic.SHAPES}
 STREAMS = {api: [s.stream for s in shapes.values() if s.stream] for api, shapes in SHAPES.items()}

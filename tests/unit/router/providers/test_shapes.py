@@ -53,7 +53,11 @@ class Reads:
 
 
 def reader_of(api: str, shape: Shape) -> exchange.AnswerReader:
-    return OpenAiReader(shape.choice_count, Masking(())) if api == "openai" else AnthropicReader(Masking(()))
+    return (
+        OpenAiReader(shape.choice_count, Masking(()), "sim")
+        if api == "openai"
+        else AnthropicReader(Masking(()), "sim")
+    )
 
 
 def read(api: str, shape: Shape, *reads: bytes) -> Shape:

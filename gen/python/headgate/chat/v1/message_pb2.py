@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/chat/v1/message.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x92\x01\n\x07Message\x12\x34\n\x04role\x18\x01 \x01(\x0e\x32\x16.headgate.chat.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x36\n\x05parts\x18\x02 \x03(\x0b\x32\x16.headgate.chat.v1.PartB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80 \x12\x19\n\x04name\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\"\xb2\x02\n\x04Part\x12\x14\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12,\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x16.headgate.chat.v1.BlobB\x04\xe2\x41\x01\x01H\x00\x12*\n\x03uri\x18\x03 \x01(\x0b\x32\x15.headgate.chat.v1.UriB\x04\xe2\x41\x01\x01H\x00\x12\x35\n\ttool_call\x18\x04 \x01(\x0b\x32\x1a.headgate.chat.v1.ToolCallB\x04\xe2\x41\x01\x01H\x00\x12\x39\n\x0btool_result\x18\x05 \x01(\x0b\x32\x1c.headgate.chat.v1.ToolResultB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\treasoning\x18\x06 \x01(\x0b\x32\x1b.headgate.chat.v1.ReasoningB\x04\xe2\x41\x01\x01H\x00\x42\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\x04\x42lob\x12\x39\n\nmedia_type\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xbaH\x1er\x1c\x18\x7f\x32\x18^[a-z]+/[A-Za-z0-9.+-]+$\x12\x1e\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"\x8f\x01\n\x03Uri\x12\x1b\n\x03uri\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80@\x12=\n\nmedia_type\x18\x02 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r \x18\x7f\x32\x1c^([a-z]+/[A-Za-z0-9.+*-]+)?$\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"b\n\x08ToolCall\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1c\n\x04name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1c\n\x0e\x61rguments_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\nToolResult\x12$\n\x0ctool_call_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08is_error\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"U\n\tReasoning\x12\x12\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tsignature\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rredacted_data\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x42\xb2\x01\n\x14\x63om.headgate.chat.v1B\x0cMessageProtoP\x01Z\'headgate/gen/go/headgate/chat/v1;chatv1\xa2\x02\x06HGChat\xaa\x02\x10Headgate.Chat.V1\xca\x02\x10Headgate\\Chat\\V1\xe2\x02\x1cHeadgate\\Chat\\V1\\GPBMetadata\xea\x02\x12Headgate::Chat::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/chat/v1/message.proto\x12\x10headgate.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x92\x01\n\x07Message\x12\x34\n\x04role\x18\x01 \x01(\x0e\x32\x16.headgate.chat.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x36\n\x05parts\x18\x02 \x03(\x0b\x32\x16.headgate.chat.v1.PartB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\x80 \x12\x19\n\x04name\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\"\xf4\x02\n\x04Part\x12\x14\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12,\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x16.headgate.chat.v1.BlobB\x04\xe2\x41\x01\x01H\x00\x12*\n\x03uri\x18\x03 \x01(\x0b\x32\x15.headgate.chat.v1.UriB\x04\xe2\x41\x01\x01H\x00\x12\x35\n\ttool_call\x18\x04 \x01(\x0b\x32\x1a.headgate.chat.v1.ToolCallB\x04\xe2\x41\x01\x01H\x00\x12\x39\n\x0btool_result\x18\x05 \x01(\x0b\x32\x1c.headgate.chat.v1.ToolResultB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\treasoning\x18\x06 \x01(\x0b\x32\x1b.headgate.chat.v1.ReasoningB\x04\xe2\x41\x01\x01H\x00\x12@\n\x0b\x61nnotations\x18\x07 \x03(\x0b\x32\x1c.headgate.chat.v1.AnnotationB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x80\x08\x42\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x87\x02\n\nAnnotation\x12\x19\n\x04type\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\x12\x19\n\x03url\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80@\x12\x1b\n\x05title\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80 \x12!\n\ncited_text\x18\x04 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x04\x12 \n\x0bstart_index\x18\x05 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12\x1e\n\tend_index\x18\x06 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12!\n\nstate_json\x18\x07 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x04\x12\x1e\n\x08provider\x18\x08 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x02\"\x8f\x01\n\x04\x42lob\x12\x39\n\nmedia_type\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xbaH\x1er\x1c\x18\x7f\x32\x18^[a-z]+/[A-Za-z0-9.+-]+$\x12\x1e\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x10\xe2\x41\x01\x02\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\n\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"\x8f\x01\n\x03Uri\x12\x1b\n\x03uri\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80@\x12=\n\nmedia_type\x18\x02 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r \x18\x7f\x32\x1c^([a-z]+/[A-Za-z0-9.+*-]+)?$\x12,\n\x06\x64\x65tail\x18\x03 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13R\x00R\x04\x61utoR\x03lowR\x04high\"\xa5\x01\n\x08ToolCall\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1c\n\x04name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1c\n\x0e\x61rguments_json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12!\n\nstate_json\x18\x04 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80@\x12\x1e\n\x08provider\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x02\"^\n\nToolResult\x12$\n\x0ctool_call_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08is_error\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x98\x01\n\tReasoning\x12\x12\n\x04text\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tsignature\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rredacted_data\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x08provider\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12!\n\nstate_json\x18\x05 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80@*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x42\xb2\x01\n\x14\x63om.headgate.chat.v1B\x0cMessageProtoP\x01Z\'headgate/gen/go/headgate/chat/v1;chatv1\xa2\x02\x06HGChat\xaa\x02\x10Headgate.Chat.V1\xca\x02\x10Headgate\\Chat\\V1\xe2\x02\x1cHeadgate\\Chat\\V1\\GPBMetadata\xea\x02\x12Headgate::Chat::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PART'].fields_by_name['tool_result']._serialized_options = b'\342A\001\001'
   _globals['_PART'].fields_by_name['reasoning']._loaded_options = None
   _globals['_PART'].fields_by_name['reasoning']._serialized_options = b'\342A\001\001'
+  _globals['_PART'].fields_by_name['annotations']._loaded_options = None
+  _globals['_PART'].fields_by_name['annotations']._serialized_options = b'\342A\001\001\272H\006\222\001\003\020\200\010'
+  _globals['_ANNOTATION'].fields_by_name['type']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['type']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_ANNOTATION'].fields_by_name['url']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['url']._serialized_options = b'\342A\001\001\272H\005r\003\030\200@'
+  _globals['_ANNOTATION'].fields_by_name['title']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['title']._serialized_options = b'\342A\001\001\272H\005r\003\030\200 '
+  _globals['_ANNOTATION'].fields_by_name['cited_text']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['cited_text']._serialized_options = b'\342A\001\001\272H\006r\004\030\200\200\004'
+  _globals['_ANNOTATION'].fields_by_name['start_index']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['start_index']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_ANNOTATION'].fields_by_name['end_index']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['end_index']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_ANNOTATION'].fields_by_name['state_json']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['state_json']._serialized_options = b'\342A\001\001\272H\006r\004\030\200\200\004'
+  _globals['_ANNOTATION'].fields_by_name['provider']._loaded_options = None
+  _globals['_ANNOTATION'].fields_by_name['provider']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\002'
   _globals['_BLOB'].fields_by_name['media_type']._loaded_options = None
   _globals['_BLOB'].fields_by_name['media_type']._serialized_options = b'\342A\001\002\272H\036r\034\030\1772\030^[a-z]+/[A-Za-z0-9.+-]+$'
   _globals['_BLOB'].fields_by_name['data']._loaded_options = None
@@ -72,6 +90,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLCALL'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\200\001'
   _globals['_TOOLCALL'].fields_by_name['arguments_json']._loaded_options = None
   _globals['_TOOLCALL'].fields_by_name['arguments_json']._serialized_options = b'\342A\001\001'
+  _globals['_TOOLCALL'].fields_by_name['state_json']._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['state_json']._serialized_options = b'\342A\001\001\272H\006r\004\030\200\200@'
+  _globals['_TOOLCALL'].fields_by_name['provider']._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['provider']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\002'
   _globals['_TOOLRESULT'].fields_by_name['tool_call_id']._loaded_options = None
   _globals['_TOOLRESULT'].fields_by_name['tool_call_id']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\200\002'
   _globals['_TOOLRESULT'].fields_by_name['text']._loaded_options = None
@@ -84,20 +106,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASONING'].fields_by_name['signature']._serialized_options = b'\342A\001\001'
   _globals['_REASONING'].fields_by_name['redacted_data']._loaded_options = None
   _globals['_REASONING'].fields_by_name['redacted_data']._serialized_options = b'\342A\001\001'
-  _globals['_ROLE']._serialized_start=1147
-  _globals['_ROLE']._serialized_end=1242
+  _globals['_REASONING'].fields_by_name['provider']._loaded_options = None
+  _globals['_REASONING'].fields_by_name['provider']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\002'
+  _globals['_REASONING'].fields_by_name['state_json']._loaded_options = None
+  _globals['_REASONING'].fields_by_name['state_json']._serialized_options = b'\342A\001\001\272H\006r\004\030\200\200@'
+  _globals['_ROLE']._serialized_start=1615
+  _globals['_ROLE']._serialized_end=1710
   _globals['_MESSAGE']._serialized_start=115
   _globals['_MESSAGE']._serialized_end=261
   _globals['_PART']._serialized_start=264
-  _globals['_PART']._serialized_end=570
-  _globals['_BLOB']._serialized_start=573
-  _globals['_BLOB']._serialized_end=716
-  _globals['_URI']._serialized_start=719
-  _globals['_URI']._serialized_end=862
-  _globals['_TOOLCALL']._serialized_start=864
-  _globals['_TOOLCALL']._serialized_end=962
-  _globals['_TOOLRESULT']._serialized_start=964
-  _globals['_TOOLRESULT']._serialized_end=1058
-  _globals['_REASONING']._serialized_start=1060
-  _globals['_REASONING']._serialized_end=1145
+  _globals['_PART']._serialized_end=636
+  _globals['_ANNOTATION']._serialized_start=639
+  _globals['_ANNOTATION']._serialized_end=902
+  _globals['_BLOB']._serialized_start=905
+  _globals['_BLOB']._serialized_end=1048
+  _globals['_URI']._serialized_start=1051
+  _globals['_URI']._serialized_end=1194
+  _globals['_TOOLCALL']._serialized_start=1197
+  _globals['_TOOLCALL']._serialized_end=1362
+  _globals['_TOOLRESULT']._serialized_start=1364
+  _globals['_TOOLRESULT']._serialized_end=1458
+  _globals['_REASONING']._serialized_start=1461
+  _globals['_REASONING']._serialized_end=1613
 # @@protoc_insertion_point(module_scope)

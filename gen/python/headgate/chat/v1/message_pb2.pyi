@@ -95,6 +95,7 @@ class Part(_message.Message):
     TOOL_CALL_FIELD_NUMBER: _builtins.int
     TOOL_RESULT_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Plain text."""
     @_builtins.property
@@ -117,6 +118,10 @@ class Part(_message.Message):
     def reasoning(self) -> Global___Reasoning:
         """Reasoning that the model produced earlier, handed back so that it can go on. Only in ROLE_ASSISTANT messages."""
 
+    @_builtins.property
+    def annotations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Annotation]:
+        """What a text of the model rests on: its citations. Only with `text` in ROLE_ASSISTANT messages; elsewhere refused."""
+
     def __init__(
         self,
         *,
@@ -126,16 +131,67 @@ class Part(_message.Message):
         tool_call: Global___ToolCall | None = ...,
         tool_result: Global___ToolResult | None = ...,
         reasoning: Global___Reasoning | None = ...,
+        annotations: _abc.Iterable[Global___Annotation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "content", b"content", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result", "uri", b"uri"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "content", b"content", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "blob", b"blob", "content", b"content", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "blob", "uri", "tool_call", "tool_result", "reasoning"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class Annotation(_message.Message):
+    """A source that a model names for what it says, or something else that a provider says of a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    CITED_TEXT_FIELD_NUMBER: _builtins.int
+    START_INDEX_FIELD_NUMBER: _builtins.int
+    END_INDEX_FIELD_NUMBER: _builtins.int
+    STATE_JSON_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """The provider's own word for what it is, such as `url_citation` (OpenAI) or `char_location` (Anthropic)."""
+    url: _builtins.str
+    """Where the source is; empty when it has no address."""
+    title: _builtins.str
+    """What the source is called."""
+    cited_text: _builtins.str
+    """What of the source is cited."""
+    start_index: _builtins.int
+    """Where in the text of its part that begins for which the source stands, in characters (Unicode code points) from 0."""
+    end_index: _builtins.int
+    """Where it ends: the first character that is not of it. 0: the source is of the whole text."""
+    state_json: _builtins.str
+    """The provider's own object, as JSON text. It goes back, unchanged, to `provider` where its API takes such objects back."""
+    provider: _builtins.str
+    """Who made it, by the name that `Started.provider` tells."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        url: _builtins.str = ...,
+        title: _builtins.str = ...,
+        cited_text: _builtins.str = ...,
+        start_index: _builtins.int = ...,
+        end_index: _builtins.int = ...,
+        state_json: _builtins.str = ...,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cited_text", b"cited_text", "end_index", b"end_index", "provider", b"provider", "start_index", b"start_index", "state_json", b"state_json", "title", b"title", "type", b"type", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Annotation: _TypeAlias = Annotation  # noqa: Y015
 
 @_typing.final
 class Blob(_message.Message):
@@ -210,22 +266,32 @@ class ToolCall(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    STATE_JSON_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifies the call within the conversation; a ToolResult names it."""
     name: _builtins.str
     """The tool's name."""
     arguments_json: _builtins.str
     """Arguments as the model wrote them: a JSON object, not validated by Headgate."""
+    state_json: _builtins.str
+    """What its provider wants back with the call, such as Gemini's thought signature: further fields of the call as it came, a JSON
+    object. It goes back, unchanged, to `provider`, and to no other.
+    """
+    provider: _builtins.str
+    """Who made the call, by the name that `Started.provider` tells. Only `state_json` depends on it."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments_json: _builtins.str = ...,
+        state_json: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "id", b"id", "name", b"name", "provider", b"provider", "state_json", b"state_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,29 +329,43 @@ Global___ToolResult: _TypeAlias = ToolResult  # noqa: Y015
 
 @_typing.final
 class Reasoning(_message.Message):
-    """Reasoning of a model."""
+    """Reasoning of a model: one block of it. It goes back to the provider that made it, and to no other: a target of another provider is
+    asked without it, as that could neither check nor use it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     REDACTED_DATA_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    STATE_JSON_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Readable text; empty when the provider hides it."""
     signature: _builtins.str
     """The provider's proof that the text is its own, handed back unchanged."""
     redacted_data: _builtins.str
     """Reasoning that the provider encrypted, handed back unchanged."""
+    provider: _builtins.str
+    """Who made it, by the name that `Started.provider` tells. Empty: not known; then what is signed or encrypted goes to targets of
+    Anthropic's API alone, and what is neither to those of OpenAI's.
+    """
+    state_json: _builtins.str
+    """What else its provider wants back: fields of the message as they came, such as `reasoning_details` of one block, a JSON object,
+    handed back unchanged.
+    """
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         signature: _builtins.str = ...,
         redacted_data: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        state_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["redacted_data", b"redacted_data", "signature", b"signature", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "redacted_data", b"redacted_data", "signature", b"signature", "state_json", b"state_json", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -519,6 +519,7 @@ class Delta(_message.Message):
     TOOL_CALL_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
     choice_index: _builtins.int
     """Which answer, from 0."""
     text: _builtins.str
@@ -527,7 +528,9 @@ class Delta(_message.Message):
     """Text in which the model declines."""
     @_builtins.property
     def reasoning(self) -> _message_pb2.Reasoning:
-        """Reasoning."""
+        """Reasoning. A block ends with its signature, its encrypted data or its state, or with something else than reasoning: what
+        follows is another one.
+        """
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCallDelta:
@@ -536,6 +539,10 @@ class Delta(_message.Message):
     @_builtins.property
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
         """Log probabilities of the text's tokens, where asked for."""
+
+    @_builtins.property
+    def annotations(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Annotation]:
+        """What the text so far rests on. They may come without a piece of text, and their indexes count from the begin of the answer's text."""
 
     def __init__(
         self,
@@ -546,10 +553,11 @@ class Delta(_message.Message):
         tool_call: Global___ToolCallDelta | None = ...,
         refusal: _builtins.str = ...,
         logprobs: _abc.Iterable[Global___TokenLogprob] | None = ...,
+        annotations: _abc.Iterable[_message_pb2.Annotation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text", "tool_call", b"tool_call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice_index", b"choice_index", "content", b"content", "logprobs", b"logprobs", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text", "tool_call", b"tool_call"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "choice_index", b"choice_index", "content", b"content", "logprobs", b"logprobs", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text", "tool_call", b"tool_call"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "reasoning", "tool_call", "refusal"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
@@ -567,6 +575,8 @@ class ToolCallDelta(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FRAGMENT_FIELD_NUMBER: _builtins.int
+    STATE_JSON_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Which call of the turn, from 0."""
     id: _builtins.str
@@ -575,6 +585,10 @@ class ToolCallDelta(_message.Message):
     """The tool's name; only in the call's first part."""
     arguments_fragment: _builtins.str
     """The next piece of the arguments' JSON text."""
+    state_json: _builtins.str
+    """ToolCall.state_json; in one part, which may be the last."""
+    provider: _builtins.str
+    """ToolCall.provider, with state_json."""
     def __init__(
         self,
         *,
@@ -582,10 +596,12 @@ class ToolCallDelta(_message.Message):
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments_fragment: _builtins.str = ...,
+        state_json: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_fragment", b"arguments_fragment", "id", b"id", "index", b"index", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_fragment", b"arguments_fragment", "id", b"id", "index", b"index", "name", b"name", "provider", b"provider", "state_json", b"state_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
