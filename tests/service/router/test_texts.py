@@ -29,14 +29,17 @@ NAMES: dict[str, Any] = {
     "provider_options": {"note": {"of": ["x"]}},
 }
 TOOL: Any = {"name": "f", "description": "d", "parameters_json": '{"type":"object"}'}
+STATE: Any = {"state_json": '{"extra":{"a":"b"}}', "provider": "sim"}
+SOURCE: Any = {"type": "t", "url": "https://a.example", "title": "t", "cited_text": "c", **STATE}
 TURNS: list[Any] = [
     {"role": "ROLE_SYSTEM", "parts": [{"text": "Be short."}]},
     {"role": "ROLE_USER", "name": "ann", "parts": [{"text": "hi"}]},
     {
         "role": "ROLE_ASSISTANT",
         "parts": [
-            {"reasoning": {"text": "hm"}},
-            {"tool_call": {"id": "c", "name": "f", "arguments_json": "{}"}},
+            {"reasoning": {"text": "hm", "signature": "s", "redacted_data": "x", **STATE}},
+            {"text": "so", "annotations": [SOURCE]},
+            {"tool_call": {"id": "c", "name": "f", "arguments_json": "{}", **STATE}},
         ],
     },
     {"role": "ROLE_TOOL", "parts": [{"tool_result": {"tool_call_id": "c", "text": "done"}}]},
@@ -56,7 +59,6 @@ BODIES: list[dict[str, Any]] = [
     {"prompt": "hi", "response_format": {"grammar": {"syntax": "gbnf", "definition": "g"}}},
 ]
 REQUESTS = [Request(model="m", **body, **NAMES) for body in BODIES]
-NOT_FOR_THIS_API = {f"headgate.chat.v1.Reasoning.{name}" for name in ("signature", "redacted_data")}
 REFUSED = {"INVALID_FIELD", "MODEL_NOT_FOUND", "UNSUPPORTED_BY_TARGET"}
 
 
