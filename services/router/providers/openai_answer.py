@@ -1,6 +1,5 @@
 """Reads answers of OpenAI-compatible servers, streamed and whole."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -42,9 +41,16 @@ _CHARACTERS_PER_TOKEN = 4
 _TEXTS: dict[str, Kind] = {"text": "text", "reasoning": "reasoning", "refusal": "refusal"}
 _ANSWERS = msgspec.json.Decoder(Answer)
 _SELDOM = msgspec.json.Decoder(Seldom)
-_SELDOM_NAMES = re.compile(
-    rb'"(?:error|function_call|x_groq|extra_content|provider_specific_fields|reasoning_details|annotations'
-    rb'|citations|search_results)": ?[^n]'
+_SELDOM_NAMES = (
+    b'"error"',
+    b'"function_call"',
+    b'"x_groq"',
+    b'"extra_content"',
+    b'"provider_specific_fields"',
+    b'"reasoning_details"',
+    b'"annotations"',
+    b'"citations"',
+    b'"search_results"',
 )
 
 
@@ -57,15 +63,18 @@ class OpenAiReader:
         self._choice_count = choice_count
         self._masking = masking
         self._provider = provider
-        self._said: set[int] = set()
+        # The first choice has its own mark, as it is the only one that is always there.
+        self._has_first = False
+        self._others: set[int] = set()
         self._ends: dict[int, tuple[FinishReason.ValueType, str]] = {}
         self._refused: set[int] = set()
         self._calls: dict[int, ToolCalls] = {}
         self._newest_calls: list[int | None] = []
-        self._state = OpenAiState()
+        self._state: OpenAiState | None = None
         self._places: dict[int, int] = {}
         self._usage: Usage | None = None
-        self._told = self._counted = False
+        self._told = False
+        self._ended_when_counted = 0
         self._tier: Any = None
         # Only answers that are read by `tolerance` can have any.
         self._halves: Halves | None = None
@@ -76,7 +85,12 @@ class OpenAiReader:
 
     @property
     def finished(self) -> bool:
-        return self._all_ended and (self._counted or len(self._ends) >= self._choice_count)
+        enough = min(self._choice_count, self._ended_when_counted or self._choice_count)
+        return len(self._ends) >= enough and self._all_ended
+
+    @property
+    def _said(self) -> set[int]:
+        return self._others | {0} if self._has_first else self._others
 
     @property
     def _all_ended(self) -> bool:
@@ -145,7 +159,8 @@ class OpenAiReader:
     def _take(self, answer: Answer, deltas: Deltas, text: bytes) -> None:
         if answer.error is not NOTHING:
             check_reported(answer.error)
-        ended, is_text = False, False
+        ended = False
+        look = False
         for choice in answer.choices or ():
             if (choice.index or self._places) and not self._place(choice):
                 choice.finish_reason = None
@@ -153,16 +168,23 @@ class OpenAiReader:
             said = choice.delta or self._all_of(choice)
             if said is not None:
                 self._take_message(choice, said, deltas)
-                is_text = is_text or bool(said.content)
-            ended = ended or bool(choice.finish_reason)
-        if (ended or not is_text or b"extra_content" in text) and _has_seldom(answer, text):
-            self._take_seldom(_SELDOM.decode(text), deltas)
+            if choice.finish_reason:
+                ended = look = True
+            elif said is None or not said.content or said.extra_content is not NOTHING:
+                # Beside a piece of text no server says what few say, but Gemini its signature.
+                look = True
+        if look:
+            self._look(answer, deltas, text)
         if ended:
             self._take_ends(answer)
         if answer.usage is not None:
             self._take_usage(answer.usage)
-        if answer.service_tier:
-            self._tier = answer.service_tier
+
+    def _look(self, answer: Answer, deltas: Deltas, text: bytes) -> None:
+        self._tier = answer.service_tier or self._tier
+        is_counted = answer.usage is not None or b'"usage":{' not in text
+        if not is_counted or any(map(text.__contains__, _SELDOM_NAMES)):
+            self._take_seldom(_SELDOM.decode(text), deltas)
 
     def _take_seldom(self, answer: Seldom, deltas: Deltas) -> None:
         for choice in answer.choices or ():
@@ -175,7 +197,9 @@ class OpenAiReader:
                 self._take_usage(choice.usage)
         if answer.x_groq is not None and answer.x_groq.usage is not None:
             self._take_usage(answer.x_groq.usage)
-        self._state.take_sources(answer.citations, answer.search_results)
+        if answer.citations or answer.search_results:
+            self._state = self._state or OpenAiState()
+            self._state.take_sources(answer.citations, answer.search_results)
 
     def _take_seldom_message(self, choice: int, said: SeldomMessage, deltas: Deltas) -> None:
         if said.function_call is not None:
@@ -185,11 +209,12 @@ class OpenAiReader:
                 self._calls[choice].keep_state(place, state, deltas)
         if said.annotations:
             deltas.annotate(choice, annotations_of(said.annotations))
+        self._state = self._state or OpenAiState()
         self._state.take(choice, said)
 
     def _take_usage(self, usage: Usage) -> None:
         self._told = True
-        self._counted = self._all_ended
+        self._ended_when_counted = len(self._ends)
         self._usage = newest(self._usage, usage)
 
     def _all_of(self, choice: Choice) -> Message | None:
@@ -198,7 +223,7 @@ class OpenAiReader:
 
     def _place(self, choice: Choice) -> bool:
         """Whether the choice is one of those that were asked for: by its index, else by its order."""
-        if not self._places and 0 in self._said:
+        if not self._places and self._has_first:
             self._places[0] = 0
         place = self._places.get(choice.index)
         if place is None:
@@ -212,7 +237,10 @@ class OpenAiReader:
         return True
 
     def _take_message(self, choice: Choice, said: Message, deltas: Deltas) -> None:
-        self._said.add(choice.index)
+        if choice.index:
+            self._others.add(choice.index)
+        else:
+            self._has_first = True
         if self._halves is not None:
             join(said, choice.index, self._halves)
         if reasoning := said.reasoning_content or said.reasoning:
@@ -260,7 +288,8 @@ class OpenAiReader:
                 deltas.add(_TEXTS[kind], choice, rest)
         for calls in self._calls.values():
             calls.close(deltas)
-        self._state.tell(deltas)
+        if self._state is not None:
+            self._state.tell(deltas)
         for choice in sorted(self._said | self._ends.keys()):
             reason, raw = self._ends.get(choice, (FinishReason.FINISH_REASON_UNSPECIFIED, ""))
             deltas.finished(choice, self._reason(choice, reason), raw)
@@ -279,7 +308,3 @@ class OpenAiReader:
         usage = to_usage(self._usage) if self._told and self._usage is not None else None
         tier = self._tier if isinstance(self._tier, str) else ""
         return Chunk(deltas.flush(), usage, pieces, deltas.characters, tier)
-
-
-def _has_seldom(answer: Answer, text: bytes) -> bool:
-    return _SELDOM_NAMES.search(text) is not None or (answer.usage is None and b'"usage":{' in text)

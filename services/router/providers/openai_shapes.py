@@ -35,6 +35,7 @@ class Message(Struct, gc=False):
     """What some servers call `reasoning_content`; those that send both say the same in them."""
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
+    extra_content: msgspec.Raw = NOTHING
 
 
 class TokenLogprob(Struct, gc=False):

@@ -42,6 +42,8 @@ class Usage(Struct, gc=False):
 
 def newest(known: Usage | None, told: Usage) -> Usage | None:
     """What is known after another count. A count is of all so far; one that says nothing, or 0, takes nothing back."""
+    if told.prompt_tokens and told.completion_tokens:
+        return told
     if told.inputs and told.outputs:
         return told
     if not told.inputs and not told.outputs and not told.total_tokens:
