@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from simulator.answer import Answer, Call
-from simulator.reply import Frame
+from simulator.frame import Frame
 from simulator.text import seed_of
 
 

@@ -10,7 +10,8 @@ from simulator.anthropic_blocks import Block, blocks_of
 from simulator.anthropic_prompt import segments_of, task_of
 from simulator.anthropic_schema import CountRequest, MessageRequest, ThinkingAdaptive, ThinkingEnabled
 from simulator.anthropic_validation import validate_count, validate_message
-from simulator.reply import Context, Frame, Reply
+from simulator.frame import Frame
+from simulator.reply import Context, Reply
 
 _STOP_REASONS = {
     Finish.STOP: "end_turn",

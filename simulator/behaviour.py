@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from simulator.shapes import SHAPES, Shape
+
 HEADER_PREFIX = "x-simulator-"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|)")
@@ -62,6 +64,8 @@ class Behaviour:
     """How long after the rest of a stream its usage, and with it the stream's end, comes."""
     usage_twice: bool = False
     """Tell the usage of a stream twice, the same."""
+    shape: Shape | None = None
+    """How the answer is written down: as a server that differs would."""
     no_usage: bool = False
     """Leave the usage out at the end."""
     cut_after: int | None = None
@@ -142,6 +146,12 @@ def _word(value: str) -> str:
     return value
 
 
+def _shape(value: str) -> Shape:
+    if value not in SHAPES:
+        raise ValueError(f"known are {', '.join(SHAPES)}")
+    return SHAPES[value]
+
+
 def _flag(value: str) -> bool:
     if value.lower() not in _FLAGS:
         raise ValueError("expected true or false")
@@ -172,6 +182,7 @@ KNOBS: dict[str, Callable[[str], dict[str, Any]]] = {
     "tier": _field("tier", _word),
     "late-usage": _field("late_usage_seconds", _seconds),
     "usage-twice": _field("usage_twice", _flag),
+    "shape": _field("shape", _shape),
     "no-usage": _field("no_usage", _flag),
     "cut-after": _field("cut_after", _count),
     "hang-after": _field("hang_after", _count),

@@ -96,6 +96,8 @@ async def _answer(simulator: Simulator, api: Api, request: web.Request, record: 
     reply = _reply(api, asked, context)
     _note(record, reply)
     record.tier = behaviour.tier or ""
+    if behaviour.shape is not None:
+        reply = reply.shaped(behaviour.shape)
     headers = {api.id_header: f"req_{record.id}"}
     if behaviour.garbage:
         record.outcome, record.status = "fault", 200

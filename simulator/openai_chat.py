@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 
 from simulator.answer import Answer, Call, Finish, compose, counted
+from simulator.frame import Frame, interleave
 from simulator.openai_logprobs import chat_logprobs
 from simulator.openai_prompt import segments_of, task_of
 from simulator.openai_schema import ChatRequest
 from simulator.openai_usage import FINGERPRINT, FINISH_REASONS, final_frames, usage, with_running_usage
 from simulator.openai_validation import validate_chat
-from simulator.reply import Context, Frame, Reply, interleave
+from simulator.reply import Context, Reply
 
 
 def reply_to_chat(asked: ChatRequest, context: Context) -> Reply:

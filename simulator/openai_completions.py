@@ -9,10 +9,11 @@ import msgspec
 from simulator.answer import Answer, Finish, Segment, Task, compose, segments_seed
 from simulator.behaviour import split_model
 from simulator.errors import ApiError
+from simulator.frame import Frame, interleave
 from simulator.openai_prompt import stops_of
 from simulator.openai_schema import CompletionRequest
 from simulator.openai_usage import FINGERPRINT, FINISH_REASONS, event, final_frames, usage
-from simulator.reply import Context, Frame, Reply, interleave
+from simulator.reply import Context, Reply
 
 _DEFAULT_MAX_TOKENS = 16
 

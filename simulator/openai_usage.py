@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from simulator.answer import Finish
-from simulator.reply import Frame
+from simulator.frame import Frame
 
 FINGERPRINT = "fp_simulator"
 MALFORMED_EVENT = b'data: {"id":"chatcmpl-broken,"choices":[{]\n\n'

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from simulator.reply import Frame
+from simulator.frame import Frame
 
 # Bounds what one write holds, so that a slow reader sees the stream stop close to where it stopped reading.
 _MOST_FRAMES = 256

@@ -1,14 +1,12 @@
 """What an API hands over for delivery: token counts, and the bytes of the answer, whole or as events."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, zip_longest
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from simulator.behaviour import Behaviour
+from simulator.frame import Frame
 from simulator.prompt_cache import PromptCache
-
-Frame = tuple[bytes, int]
-"""One event and how many tokens it carries, 0 or 1. A token of hidden reasoning has no bytes."""
+from simulator.shapes import Shape, shape_body, shape_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,10 @@ class Reply:
     output_tokens: int = 0
     reasoning_tokens: int = 0
 
-
-def interleave(streams: Sequence[Iterable[Frame]]) -> Iterator[Frame]:
-    """Several choices as one stream, an event of each in turn."""
-    if len(streams) == 1:
-        return iter(streams[0])
-    return (frame for frame in chain.from_iterable(zip_longest(*streams)) if frame is not None)
+    def shaped(self, shape: Shape) -> "Reply":
+        frames = self.frames
+        return replace(
+            self,
+            body=lambda: shape_body(self.body(), shape),
+            frames=None if frames is None else lambda: shape_frames(frames(), shape),
+        )
