@@ -1,6 +1,6 @@
 """What an API hands over for delivery: token counts, and the bytes of the answer, whole or as events."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from simulator.behaviour import Behaviour
@@ -35,9 +35,10 @@ class Reply:
     reasoning_tokens: int = 0
 
     def shaped(self, shape: Shape) -> "Reply":
-        frames = self.frames
+        frames, ending = self.frames, self.ending
         return replace(
             self,
             body=lambda: shape_body(self.body(), shape),
-            frames=None if frames is None else lambda: shape_frames(frames(), shape),
+            frames=None if frames is None else lambda: shape_frames(frames(), shape, are_last=False),
+            ending=lambda: shape_frames(ending(), shape, are_last=True),
         )

@@ -1,6 +1,6 @@
 """An answer in the shapes that servers which call themselves compatible give it. What it says is the same."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,14 +21,14 @@ class Shape:
     write: Callable[[bytes, bool], bytes] | None = None
 
 
-def shape_frames(frames: Iterator[Frame], shape: Shape) -> Iterator[Frame]:
+def shape_frames(frames: Iterable[Frame], shape: Shape, *, are_last: bool) -> Iterator[Frame]:
     held: Frame | None = None
     for frame in frames:
         if held is not None:
             yield _frame(held, shape, is_last=False)
         held = frame
     if held is not None:
-        yield _frame(held, shape, is_last=True)
+        yield _frame(held, shape, is_last=are_last)
 
 
 def _frame(frame: Frame, shape: Shape, *, is_last: bool) -> Frame:

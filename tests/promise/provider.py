@@ -57,7 +57,7 @@ def draw_behaviour(
     most = min(_COUNTABLE, _ANY_NUMBER if most is None else most)
     if manner.greedy:
         return (("count-input", str(most)), ("tokens", str(_MORE_THAN_ASKED)))
-    knobs = {"count-input": str(rng.choice([most, most, rng.randint(0, most), 1])), **_output(rng)}
+    knobs = {"count-input": str(rng.choice([most, most, rng.randint(1, most), 1])), **_output(rng)}
     if rng.random() < 0.3:
         knobs["cached"] = str(rng.randint(0, 400))
     if rng.random() < 0.3:

@@ -137,9 +137,9 @@ class AnthropicReader:
             case "content_block_stop":
                 self._close(event.index, deltas)
             case "message_start" if event.message is not None:
-                self._counts.take(event.message.usage, final=False)
+                self._counts.take(event.message.usage, final=False, pieces=0)
             case "message_delta":
-                self._counts.take(event.usage, final=True)
+                self._counts.take(event.usage, final=True, pieces=self._pieces + deltas.pieces)
                 self._stop(event.delta.stop_reason if event.delta else None)
             case "message_stop":
                 self._done(deltas)
@@ -213,7 +213,7 @@ class AnthropicReader:
         for index, block in enumerate(message.content):
             self._open(index, block, deltas)
             self._close(index, deltas)
-        self._counts.take(message.usage, final=True)
+        self._counts.take(message.usage, final=True, pieces=self._pieces + deltas.pieces)
         self._stop(message.stop_reason)
         self._end(deltas)
 

@@ -33,13 +33,15 @@ class Counts:
         self._started = False
         self._input = self._written = self._read = self._output = self._thinking = 0
 
-    def take(self, usage: Usage | None, *, final: bool) -> None:
+    def take(self, usage: Usage | None, *, final: bool, pieces: int) -> None:
+        """A count, after so many pieces of the answer: of those, 0 is none."""
         if usage is None:
             return
         self.told = self._started = True
         if isinstance(usage.service_tier, str):
             self.tier = usage.service_tier
-        self.is_final = self.is_final or (final and bool(usage.output_tokens))
+        counts_output = usage.output_tokens or (usage.output_tokens == 0 and not pieces)
+        self.is_final = self.is_final or (final and bool(counts_output))
         self._input = usage.input_tokens or self._input
         self._written = usage.cache_creation_input_tokens or self._written
         self._read = usage.cache_read_input_tokens or self._read
