@@ -65,16 +65,21 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     async def Complete(  # noqa: N802
         self, request: completion_pb2.CompletionRequest, _context: Any
     ) -> completion_pb2.Completion:
-        run = self._pipeline.begin(request, request_context.current().principal, streamed=False)
+        run = self._begin(request, streamed=False)
         with self._attended(run):
             return collect(await run.all_events())
 
     async def StreamComplete(  # type: ignore[override]  # noqa: N802 - it writes, because a write must be bounded in time
         self, request: completion_pb2.CompletionRequest, context: Any
     ) -> None:
-        run = self._pipeline.begin(request, request_context.current().principal, streamed=True)
+        run = self._begin(request, streamed=True)
         with self._attended(run):
             await self._deliver(run, context.write)
+
+    def _begin(self, request: completion_pb2.CompletionRequest, *, streamed: bool) -> Run:
+        if request.cache.semantic:
+            raise _not_implemented("cache.semantic")
+        return self._pipeline.begin(request, request_context.current().principal, streamed=streamed)
 
     async def _deliver(self, run: Run, write: Any) -> None:
         loop, handler = asyncio.get_running_loop(), asyncio.current_task()

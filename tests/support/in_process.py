@@ -86,7 +86,10 @@ class ServiceInLoop:
         self.application = await compose(settings, read_shared(environ), telemetry)
         boundary = Boundary(self._name, telemetry, self.application.authenticate)
         interceptor = GatewayInterceptor(
-            boundary, self.application.trusted_methods, max_message_bytes=settings.max_message_bytes
+            boundary,
+            self.application.trusted_methods,
+            max_message_bytes=settings.max_message_bytes,
+            max_bytes_in_flight=settings.max_request_bytes_in_flight,
         )
         self._server = GrpcServer(settings, self.application.services, [interceptor])
         self.port = await self._server.start()

@@ -147,6 +147,7 @@ class ProviderConfig(Section):
             self._proxy(environ),
             self.allowed_provider_options,
             tuple(map(parse_source, self.media_sources)),
+            self.nine_letter_tool_call_ids,
         )
 
     def _proxy(self, environ: Mapping[str, str]) -> Proxy | None:

@@ -92,7 +92,9 @@ class Budget(_message.Message):
     """Held by requests in flight, in nano-USD."""
     @_builtins.property
     def alert_percents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Percentages of the limit at which an alert is raised, each once per period."""
+        """Percentages of the limit at which an alert is raised, each once per period. In this version they are kept, and raise none:
+        `WatchAlerts` answers UNIMPLEMENTED.
+        """
 
     @_builtins.property
     def reset_time(self) -> _timestamp_pb2.Timestamp:
