@@ -48,13 +48,13 @@ def _methods() -> Iterator[tuple[Descriptor, Descriptor]]:
                 yield method.input_type, method.output_type
 
 
-def _below(message: Descriptor, seen: dict[str, Descriptor]) -> None:
-    if message.full_name in seen or not message.full_name.startswith("headgate."):
+def _below(message: Descriptor, seen: dict[str, Descriptor], without: str = "") -> None:
+    if message.full_name in (*seen, without) or not message.full_name.startswith("headgate."):
         return
     seen[message.full_name] = message
     for field in message.fields:
         if field.message_type is not None:
-            _below(field.message_type, seen)
+            _below(field.message_type, seen, without)
 
 
 def _fields(messages: dict[str, Descriptor]) -> set[str]:
@@ -86,9 +86,10 @@ def fields_of_requests() -> set[str]:
 
 
 def fields_of_answers() -> set[str]:
+    """Without jobs, which repeat their request."""
     seen: dict[str, Descriptor] = {}
     for _, answer in _methods():
-        _below(answer, seen)
+        _below(answer, seen, without="headgate.router.v1.Job")
     return _fields(seen)
 
 
