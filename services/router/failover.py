@@ -108,9 +108,6 @@ class Failover:
             start_ns=self._clock.epoch_ns(),
             estimated_input_tokens=run.plan.input_tokens,
         )
-        asked = self._output_bound(run, target.max_output_tokens)
-        if asked is not None:
-            leg.most_output_tokens = asked * answers_generated(run.request)
         self._health[target.target_id].begin(self._clock.monotonic())
         run.legs.append(leg)
         return leg
@@ -118,6 +115,8 @@ class Failover:
     async def _ask(self, run: Run, leg: Leg) -> None:
         target = leg.target
         most = self._output_bound(run, target.max_output_tokens)
+        if most is not None:
+            leg.most_output_tokens = most * answers_generated(run.request)
         bounds = self._bounds(run, leg, most) if run.streamed else None
         chunks = target.provider.complete(
             target.model,

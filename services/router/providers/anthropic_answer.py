@@ -3,7 +3,6 @@
 import msgspec
 
 from headgate.chat.v1 import message_pb2
-from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from services._runtime.telemetry.masking import Masking
 from services.router.providers import tolerance
 from services.router.providers.anthropic_citations import Citations
@@ -18,7 +17,14 @@ from services.router.providers.failures import (
     malformed,
     nothing_said,
 )
-from services.router.providers.finish_reasons import reason_of, says_more
+from services.router.providers.finish_reasons import (
+    STOP,
+    TOOL_CALLS,
+    UNSPECIFIED,
+    Reason,
+    reason_of,
+    says_more,
+)
 from services.router.providers.halves import Halves
 from services.router.providers.json_text import LOOKED_AT_BYTES, UNREADABLE, check_items
 from services.router.providers.sse import NamedEvent
@@ -27,7 +33,7 @@ from services.router.targets.provider import Chunk, ProviderError
 
 _DONE = (b"[DONE]", b"DONE")
 _CHARACTERS_PER_TOKEN = 4
-_UNKNOWN_END = FinishReason.FINISH_REASON_UNSPECIFIED, ""
+_UNKNOWN_END = UNSPECIFIED, ""
 _TEXTS: dict[str, Kind] = {"text": "text", "reasoning": "reasoning"}
 _EVENTS = msgspec.json.Decoder(Event)
 _BODIES = msgspec.json.Decoder(Body)
@@ -41,7 +47,7 @@ class AnthropicReader:
         self.failure: ProviderError | None = None
         self._masking = masking
         self._provider = provider
-        self._end_told: tuple[FinishReason.ValueType, str] | None = None
+        self._end_told: tuple[Reason, str] | None = None
         self._counts = Counts()
         self._pieces = 0
         self._calls = ToolCalls(0)
@@ -229,8 +235,8 @@ class AnthropicReader:
         self._calls.close(deltas)
         deltas.annotate(0, self._citations.end_block())
         reason, raw = self._end_told or _UNKNOWN_END
-        if reason == FinishReason.FINISH_REASON_STOP and self._calls.are_told:
-            reason = FinishReason.FINISH_REASON_TOOL_CALLS
+        if reason == STOP and self._calls.are_told:
+            reason = TOOL_CALLS
         deltas.finished(0, reason, raw)
         self._counts.settle(self._pieces + deltas.pieces)
         self.whole = True

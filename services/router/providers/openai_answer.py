@@ -1,10 +1,10 @@
 """Reads answers of OpenAI-compatible servers, streamed and whole."""
 
+import re
 from typing import Any
 
 import msgspec
 
-from headgate.chat.v1.finish_reason_pb2 import FinishReason
 from services._runtime.telemetry.masking import Masking
 from services.router.providers import tolerance
 from services.router.providers.deltas import Deltas, Kind
@@ -15,7 +15,15 @@ from services.router.providers.failures import (
     malformed,
     nothing_said,
 )
-from services.router.providers.finish_reasons import reason_of, says_more
+from services.router.providers.finish_reasons import (
+    REFUSAL,
+    STOP,
+    TOOL_CALLS,
+    UNSPECIFIED,
+    Reason,
+    reason_of,
+    says_more,
+)
 from services.router.providers.halves import Halves
 from services.router.providers.json_text import LOOKED_AT_BYTES, NOTHING, UNREADABLE, check_items
 from services.router.providers.openai_annotations import annotations_of
@@ -41,16 +49,9 @@ _CHARACTERS_PER_TOKEN = 4
 _TEXTS: dict[str, Kind] = {"text": "text", "reasoning": "reasoning", "refusal": "refusal"}
 _ANSWERS = msgspec.json.Decoder(Answer)
 _SELDOM = msgspec.json.Decoder(Seldom)
-_SELDOM_NAMES = (
-    b'"error"',
-    b'"function_call"',
-    b'"x_groq"',
-    b'"extra_content"',
-    b'"provider_specific_fields"',
-    b'"reasoning_details"',
-    b'"annotations"',
-    b'"citations"',
-    b'"search_results"',
+_SELDOM_NAMES = re.compile(
+    rb'"(?:error|function_call|x_groq|extra_content|provider_specific_fields|reasoning_details|annotations'
+    rb'|citations|search_results)"'
 )
 
 
@@ -66,7 +67,7 @@ class OpenAiReader:
         # The first choice has its own mark, as it is the only one that is always there.
         self._has_first = False
         self._others: set[int] = set()
-        self._ends: dict[int, tuple[FinishReason.ValueType, str]] = {}
+        self._ends: dict[int, tuple[Reason, str]] = {}
         self._refused: set[int] = set()
         self._calls: dict[int, ToolCalls] = {}
         self._newest_calls: list[int | None] = []
@@ -183,7 +184,7 @@ class OpenAiReader:
     def _look(self, answer: Answer, deltas: Deltas, text: bytes) -> None:
         self._tier = answer.service_tier or self._tier
         is_counted = answer.usage is not None or b'"usage":{' not in text
-        if not is_counted or any(map(text.__contains__, _SELDOM_NAMES)):
+        if not is_counted or _SELDOM_NAMES.search(text) is not None:
             self._take_seldom(_SELDOM.decode(text), deltas)
 
     def _take_seldom(self, answer: Seldom, deltas: Deltas) -> None:
@@ -283,26 +284,32 @@ class OpenAiReader:
         self._end(deltas)
 
     def _end(self, deltas: Deltas) -> None:
-        for (kind, choice), rest in self._halves.left() if self._halves else ():
-            if kind in _TEXTS:
-                deltas.add(_TEXTS[kind], choice, rest)
-        for calls in self._calls.values():
-            calls.close(deltas)
+        if self._halves is not None:
+            self._tell_halves(self._halves, deltas)
+        if self._calls:
+            for calls in self._calls.values():
+                calls.close(deltas)
         if self._state is not None:
             self._state.tell(deltas)
-        for choice in sorted(self._said | self._ends.keys()):
-            reason, raw = self._ends.get(choice, (FinishReason.FINISH_REASON_UNSPECIFIED, ""))
+        is_one = not self._others and len(self._ends) == 1 and 0 in self._ends
+        for choice in (0,) if is_one else sorted(self._said | self._ends.keys()):
+            reason, raw = self._ends.get(choice, (UNSPECIFIED, ""))
             deltas.finished(choice, self._reason(choice, reason), raw)
         self.whole = True
 
-    def _reason(self, choice: int, reason: "FinishReason.ValueType") -> "FinishReason.ValueType":
+    def _tell_halves(self, halves: Halves, deltas: Deltas) -> None:
+        for (kind, choice), rest in halves.left():
+            if kind in _TEXTS:
+                deltas.add(_TEXTS[kind], choice, rest)
+
+    def _reason(self, choice: int, reason: Reason) -> Reason:
         """Servers say `stop` for a refusal, and after a call of a tool that the request named."""
-        if reason != FinishReason.FINISH_REASON_STOP:
+        if reason != STOP:
             return reason
         if choice in self._refused:
-            return FinishReason.FINISH_REASON_REFUSAL
+            return REFUSAL
         calls = self._calls.get(choice)
-        return FinishReason.FINISH_REASON_TOOL_CALLS if calls and calls.are_told else reason
+        return TOOL_CALLS if calls and calls.are_told else reason
 
     def _chunk(self, deltas: Deltas, pieces: int) -> Chunk:
         usage = to_usage(self._usage) if self._told and self._usage is not None else None

@@ -16,6 +16,7 @@ ROLES = {
     message_pb2.ROLE_USER: "user",
     message_pb2.ROLE_ASSISTANT: "assistant",
 }
+_SAYS_NOTHING_OF_THEM = (message_pb2.ROLE_USER, message_pb2.ROLE_SYSTEM)
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
 _OWN = frozenset(
     {"role", "content", "name", "id", "type", "function", "tool_calls", "tool_call_id", "reasoning_content"}
@@ -32,6 +33,8 @@ def messages_of(
     messages: Sequence[message_pb2.Message], provider: str, *, nine_letter_ids: bool = False
 ) -> list[dict[str, Any]]:
     """Without the reasoning of other providers than `provider`, and with ids of calls that are unique over turns."""
+    if all(message.role in _SAYS_NOTHING_OF_THEM for message in messages):
+        return [_named(_turn(message), message) for message in messages]
     fits, made = (_NINE, "c{:08}") if nine_letter_ids else (_ANY_ID, "call_{}")
     return list(_Turns(provider, ToolCallIds(messages, fits, made)).of(messages))
 

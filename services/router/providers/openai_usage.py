@@ -63,7 +63,16 @@ def to_usage(usage: Usage) -> usage_pb2.TokenUsage:
     cached = (prompt and prompt.cached_tokens) or usage.cached_tokens or usage.prompt_cache_hit_tokens or 0
     written = (prompt and prompt.cache_write_tokens) or 0
     reasoning = (completion and completion.reasoning_tokens) or usage.reasoning_tokens or 0
-    inputs, outputs = _sums(usage, beside=cached + written)
+    inputs = usage.prompt_tokens or usage.input_tokens or 0
+    outputs = usage.completion_tokens or usage.output_tokens or 0
+    more = (usage.total_tokens or 0) - inputs - outputs
+    if more > 0:
+        # Something was counted beside both: what the cache read and wrote when it is just that, else what the model thought.
+        beside = cached + written
+        if not inputs or (beside > inputs and more == beside):
+            inputs += more
+        else:
+            outputs += more
     if reasoning > outputs:
         outputs += reasoning
     return usage_pb2.TokenUsage(
@@ -75,16 +84,3 @@ def to_usage(usage: Usage) -> usage_pb2.TokenUsage:
         total_tokens=inputs + outputs,
         source=usage_pb2.USAGE_SOURCE_PROVIDER,
     )
-
-
-def _sums(usage: Usage, beside: int) -> tuple[int, int]:
-    """Input and output. Where the total is more than both, something was counted beside them: what the cache read and wrote
-    (`beside`) when it is just that, else what the model thought.
-    """
-    inputs, outputs = usage.inputs, usage.outputs
-    more = (usage.total_tokens or 0) - inputs - outputs
-    if more <= 0:
-        return inputs, outputs
-    if not inputs or (beside > inputs and more == beside):
-        return inputs + more, outputs
-    return inputs, outputs + more

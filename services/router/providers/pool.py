@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 
 import aiohttp
@@ -82,7 +82,14 @@ class Pool:
         headers = self._headers | ids_of(request_id) if request_id else self._headers
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._post(url, body, headers)
+                opened: list[bool] = []
+                _opened_for_this.set(opened)
+                try:
+                    response = await self._send(self._opened(), url, body, headers)
+                except (aiohttp.ServerDisconnectedError, ConnectionError) as error:
+                    if opened or _has_answered(error):
+                        raise
+                    response = await self._send_anew(url, body, headers)
                 if response.status != _OK:
                     raise await self._refusal(response)
         except aiohttp.ConnectionTimeoutError:
@@ -98,26 +105,18 @@ class Pool:
             raise ProviderError(FailureKind.CONNECT, message) from error
         return HttpAnswer(response, loop, deadline)
 
-    async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _send_anew(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """A server may close a connection that it kept just when a request comes: then, unanswered, it is sent once more, on a
         connection of its own. One that a new connection brought is not, as the server may have failed by it.
         """
-        opened = _opened_for_this.set([])
-        try:
-            return await self._send(self._opened(), url, body, headers)
-        except (aiohttp.ServerDisconnectedError, ConnectionError) as error:
-            if _opened_for_this.get() or _has_answered(error):
-                raise
-        finally:
-            _opened_for_this.reset(opened)
         if self._fresh is None:
             self._fresh = self._open(force_close=True)
         return await self._send(self._fresh, url, body, headers)
 
-    async def _send(
+    def _send(
         self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str]
-    ) -> aiohttp.ClientResponse:
-        return await session.post(
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        return session.post(
             url,
             data=_sendable(body),
             headers=headers,
@@ -192,10 +191,10 @@ def ids_of(request_id: str) -> dict[str, str]:
 
 def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
-    opened = socket.socket(family, kind, protocol)
-    if (for_this := _opened_for_this.get(None)) is not None:
-        for_this.append(True)
-    return opened
+    made = socket.socket(family, kind, protocol)
+    if (opened := _opened_for_this.get(None)) is not None:
+        opened.append(True)
+    return made
 
 
 def _has_answered(error: Exception) -> bool:
