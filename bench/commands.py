@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import (
     against,
+    checkpoints,
     comparison,
     endurance,
     footprint,
@@ -172,6 +173,11 @@ def memory() -> None:
         report.notes = footprint.footprints(lab, "headgate", tell)
         show(report, "memory")
         finish(report, lab)
+
+
+@app.command("checkpoints", help=checkpoints.__doc__)
+def of_checkpoints() -> None:
+    checkpoints.microseconds(tell)
 
 
 @app.command(help=scaling.__doc__)
