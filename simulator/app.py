@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from simulator import tokenize
 from simulator.apis import BY_PATH, check_openai_key
 from simulator.control import Control
 from simulator.errors import ApiError, openai_body
@@ -22,6 +23,7 @@ def build_app(simulator: Simulator) -> web.Application:
         [web.get("/v1/models", _models(simulator)), web.get("/v1/models/{id:.+}", _models(simulator))]
     )
     app.add_routes(Control(simulator).routes())
+    app.add_routes(tokenize.routes())
     return app
 
 

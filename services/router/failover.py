@@ -1,5 +1,6 @@
 """Asks one target after another until one has answered whole."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from services.router.targets.options import answers_generated
 from services.router.targets.provider import RETRYABLE, FailureKind, ProviderError
 
 DEFAULT_RETRY_SECONDS = 1.0
+# Whoever reads the answer waits for it.
+_COUNT_SECONDS = 2.0
 _REFUSED = (FailureKind.REJECTED, FailureKind.FILTERED, FailureKind.UNAFFORDABLE)
 
 
@@ -89,6 +92,7 @@ class Failover:
             else:
                 leg.complete(self._clock.epoch_ns())
                 self._health[target.target_id].succeed(self._clock.monotonic())
+                await self._count_input(run, leg)
                 return
             run.check()
         raise self._failure(run, last)
@@ -138,6 +142,19 @@ class Failover:
                         break
             if span is not None:
                 span.set_attributes(_usage_attributes(leg))
+
+    async def _count_input(self, run: Run, leg: Leg) -> None:
+        """Of an answer that came without a count, where the provider has a way to ask for it; what it can't tell stays estimated."""
+        if leg.has_input_count:
+            return
+        try:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                counted = await leg.target.provider.count_tokens(leg.target.model, run.request)
+        except (ProviderError, TimeoutError):
+            return
+        if counted:
+            most = run.plan.most_input_tokens
+            leg.estimated_input_tokens = counted if most is None else min(counted, most)
 
     def _bounds(self, run: Run, leg: Leg, most: int | None) -> Bounds:
         choices = run.request.choice_count or 1

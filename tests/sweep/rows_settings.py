@@ -112,6 +112,7 @@ FILES = {
     "ProviderConfig.max_tokens_field": f"{_BODY}test_the_output_limit_has_the_name_that_the_server_knows",
     "ProviderConfig.extensions": "tests/unit/router/providers/test_fidelity.py::test_a_server_that_takes_more_than_openai_does_is_asked_for_it",
     "ProviderConfig.nine_letter_tool_call_ids": f"{_HERE}test_ids_of_nine_letters_are_sent_where_they_are_declared",
+    "ProviderConfig.token_counter": "tests/service/router/providers/test_counting.py::test_each_servers_way_to_count_is_asked",
     "ProviderConfig.allowed_provider_options": "tests/service/router/test_what_passes.py::test_options_pass_when_the_operator_allows_them",
     "ProviderConfig.media_sources": "tests/service/router/test_what_passes.py::test_a_provider_is_asked_to_fetch_from_public_hosts_and_named_ones_alone",
     "TargetConfig.provider": "tests/service/router/test_failover.py::test_a_target_that_is_down_is_passed_over_silently",

@@ -104,6 +104,10 @@ class Leg:
         )
 
     @property
+    def has_input_count(self) -> bool:
+        return self.reported is not None and self.reported.input_tokens > 0
+
+    @property
     def progress(self) -> int:
         """Grows with what the provider sends, and with what it counts: reasoning may be counted long before a piece comes."""
         return self.pieces + (self.reported.total_tokens if self.reported is not None else 0)

@@ -72,6 +72,10 @@ class Pool:
     def url(self, path: str) -> URL:
         return URL(f"{self._base}/{path}")
 
+    def root_url(self, path: str) -> URL:
+        """Beside the API's version."""
+        return URL(f"{self._base.removesuffix('/v1')}/{path}")
+
     async def post(self, url: URL, body: bytes, request_id: str, answer_within: float) -> HttpAnswer:
         """The answer, its headers read and its status 200.
 

@@ -32,7 +32,7 @@ def _openai(name: str, declared: ProviderDeclaration, masking: Masking) -> Provi
         declared.extensions,
         declared.nine_letter_tool_call_ids,
     )
-    return OpenAiProvider(_pool(name, declared, headers, masking), dialect)
+    return OpenAiProvider(_pool(name, declared, headers, masking), dialect, declared.token_counter)
 
 
 def _pool(name: str, declared: ProviderDeclaration, headers: dict[str, str], masking: Masking) -> Pool:

@@ -17,6 +17,7 @@ from services.router.targets.declaration import (
     Proxy,
     TargetDeclaration,
     Timeouts,
+    TokenCounter,
 )
 from services.router.targets.media_sources import parse_source
 from services.router.targets.option_names import why_never
@@ -82,6 +83,10 @@ class ProviderConfig(Section):
     extensions: frozenset[Extension] = frozenset()
     # Whether the server takes as the id of a tool call nine letters and digits alone, as Mistral's does.
     nine_letter_tool_call_ids: bool = False
+    # Which endpoint the server has to count a prompt's tokens: vLLM's (`vllm`), llama.cpp's (`llama_cpp`) or llama-cpp-python's
+    # (`llama_cpp_python`). It is asked by CountTokens, and after an answer that came without usage, which is then an estimate by
+    # the server's own tokens.
+    token_counter: TokenCounter | None = None
     # What `provider_options` of a request may set: fields of the provider's API that Headgate does not know, such as `min_p`
     # or `repetition_penalty`. Every caller may then set them, to anything. What Headgate sets itself, and what would cost
     # what it can't hold and book, is refused here.
@@ -148,6 +153,7 @@ class ProviderConfig(Section):
             self.allowed_provider_options,
             tuple(map(parse_source, self.media_sources)),
             self.nine_letter_tool_call_ids,
+            self.token_counter,
         )
 
     def _proxy(self, environ: Mapping[str, str]) -> Proxy | None:

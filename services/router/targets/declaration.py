@@ -10,6 +10,8 @@ from services.router.targets.media_sources import PUBLIC_HTTPS, MediaSource
 # Of the models whose counting is published, gpt-4o-mini counts an image highest: 2,833 + 8 x 5,667.
 MOST_TOKENS_PER_IMAGE = 48_169
 Extension = Literal["top_k", "grammar", "structured_outputs"]
+TokenCounter = Literal["vllm", "llama_cpp", "llama_cpp_python"]
+"""The server whose way to count a prompt's tokens an OpenAI-compatible server has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Proxy:
 class ProviderDeclaration:
     """One provider account. `billed_as` is the provider's name in prices; None: as it is named here.
 
-    `max_tokens_field`, `continuous_usage`, `extensions` and `nine_letter_tool_call_ids` say what an OpenAI-compatible server takes. A request may set
+    `max_tokens_field`, `continuous_usage`, `extensions`, `nine_letter_tool_call_ids` and `token_counter` say what an OpenAI-compatible server takes. A request may set
     `allowed_provider_options`, and have the provider fetch from `media_sources`.
     """
 
@@ -55,6 +57,7 @@ class ProviderDeclaration:
     allowed_provider_options: frozenset[str] = frozenset()
     media_sources: tuple[MediaSource, ...] = PUBLIC_HTTPS
     nine_letter_tool_call_ids: bool = False
+    token_counter: TokenCounter | None = None
 
 
 @dataclass(frozen=True, slots=True)
