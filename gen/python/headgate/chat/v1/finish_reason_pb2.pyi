@@ -23,7 +23,7 @@ class _FinishReason:
 class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FINISH_REASON_UNSPECIFIED: _FinishReason.ValueType  # 0
-    """Not known."""
+    """Not known: the provider ended the answer and did not say why."""
     FINISH_REASON_STOP: _FinishReason.ValueType  # 1
     """The model ended by itself or met a stop sequence."""
     FINISH_REASON_LENGTH: _FinishReason.ValueType  # 2
@@ -41,7 +41,7 @@ class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
     """Why the model stopped."""
 
 FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
-"""Not known."""
+"""Not known: the provider ended the answer and did not say why."""
 FINISH_REASON_STOP: FinishReason.ValueType  # 1
 """The model ended by itself or met a stop sequence."""
 FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
