@@ -85,11 +85,14 @@ def simulating(folder: str) -> Iterator[None]:
     port = free_port()
     Path(folder, "litellm.yaml").write_text(
         "model_list:\n  - model_name: tiny\n    litellm_params:\n"
-        f"      {{model: openai/sim-small, api_base: 'http://127.0.0.1:{port}/v1', api_key: none}}\n",
+        f"      {{model: openai/sim-small, api_base: 'http://127.0.0.1:{port}/v1', api_key: none}}\n"
+        # Of this machine alone, and for minutes.
+        "general_settings: {dangerously_permit_weak_or_unset_master_key: true}\n",
         encoding="utf-8",
     )
-    with running([sys.executable, "-m", "simulator", "--listen", f"127.0.0.1:{port}"], folder):
-        awaited(f"http://127.0.0.1:{port}/control/health")
+    command = [sys.executable, "-m", "simulator", "--listen", f"127.0.0.1:{port}"]
+    with running(command, folder) as process:
+        awaited(f"http://127.0.0.1:{port}/control/health", process, folder)
         yield
 
 
@@ -97,36 +100,39 @@ def simulating(folder: str) -> Iterator[None]:
 def started(server: Server, python: Path, folder: str) -> Iterator[str]:
     port = free_port()
     values = {"python": str(python), "bin": str(python.parent), "port": str(port), "folder": folder}
-    with running([each.format(**values) for each in server.command], folder):
-        awaited(f"http://127.0.0.1:{port}/v1/models")
+    with running([each.format(**values) for each in server.command], folder) as process:
+        awaited(f"http://127.0.0.1:{port}/v1/models", process, folder)
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @contextmanager
-def running(command: list[str], folder: str) -> Iterator[None]:
+def running(command: list[str], folder: str) -> Iterator[subprocess.Popen[bytes]]:
     environ = os.environ | {"HF_HUB_OFFLINE": "1"}
     with Path(folder, "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, cwd=ROOT)
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(30)
 
 
-def awaited(url: str) -> None:
+def awaited(url: str, process: subprocess.Popen[bytes], folder: str) -> None:
+    """Until it answers anything.
+
+    :raises SystemExit: it ended, or took too long; with the end of its log
+    """
     until = time.monotonic() + _START_SECONDS
-    while True:
+    while process.poll() is None and time.monotonic() < until:
         try:
             local_http.fetch(Request(url), 5)  # noqa: S310 - of this machine
         except urllib.error.HTTPError:
             return
         except OSError:
-            if time.monotonic() > until:
-                raise
             time.sleep(0.5)
         else:
             return
+    raise SystemExit(f"{url} does not answer:\n{Path(folder, 'log').read_text(errors='replace')[-2000:]}")
 
 
 def free_port() -> int:

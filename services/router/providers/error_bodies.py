@@ -63,6 +63,13 @@ _BY_TEXT = (
         ),
     ),
     (
+        FailureKind.MODEL_NOT_FOUND,
+        (
+            r"invalid model name|(?:unknown|no such) model"
+            r"|model\b[^.]{0,60} (?:not found|does(?: not|n't) exist|is not available)"
+        ),
+    ),
+    (
         FailureKind.CREDENTIAL,
         (
             r"credit balance is too low|insufficient (?:balance|credit|quota|funds)|exceeded your current quota"

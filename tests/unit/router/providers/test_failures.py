@@ -156,6 +156,13 @@ BODIES: dict[str, tuple[int, object, FailureKind]] = {
         K.FILTERED,
     ),
     "inspected under 400": (400, {"code": "DataInspectionFailed", "message": "m"}, K.FILTERED),
+    "LiteLLM's unknown model": (
+        400,
+        {"error": {"message": "Invalid model name passed in model=x"}},
+        K.MODEL_NOT_FOUND,
+    ),
+    "an unknown model under 422": (422, {"detail": "The model `x` does not exist."}, K.MODEL_NOT_FOUND),
+    "a tool that does not exist": (400, {"error": {"message": "tool `x` does not exist"}}, K.REJECTED),
     "no right under 403": (403, {"error": {"message": "no access to this model"}}, K.CREDENTIAL),
     "fewer tokens under 402": (
         402,
