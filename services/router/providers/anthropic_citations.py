@@ -3,11 +3,10 @@
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
 from headgate.chat.v1 import message_pb2
 from services.router.providers.halves import whole_characters
 from services.router.providers.json_text import fields_of
+from services.router.providers.tolerance import json_text
 
 _LONGEST = {"url": 8192, "title": 4096, "cited_text": 65536}
 
@@ -43,7 +42,7 @@ def _annotation(told: dict[str, Any]) -> message_pb2.Annotation:
         "cited_text": told.get("cited_text"),
     }
     kind = told.get("type")
-    state = whole_characters(msgspec.json.encode(told).decode())
+    state = json_text(told)
     made = message_pb2.Annotation(
         type=kind[:64] if isinstance(kind, str) else "",
         state_json=state if len(state) <= _LONGEST["cited_text"] else "",

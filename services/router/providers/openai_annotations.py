@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from headgate.chat.v1 import message_pb2
 from services.router.providers.halves import whole_characters
+from services.router.providers.tolerance import json_text
 
 _MOST = 1024
 _LONGEST = {"type": 64, "url": 8192, "title": 4096, "cited_text": 65536}
@@ -33,7 +32,7 @@ def _annotation(told: dict[str, Any]) -> message_pb2.Annotation:
         start_index=_place(fields.get("start_index")),
         end_index=_place(fields.get("end_index")),
     )
-    state = msgspec.json.encode(told).decode()
+    state = json_text(told)
     made.state_json = state if len(state) <= _LONGEST["cited_text"] else ""
     return made
 

@@ -70,7 +70,7 @@ class OpenAiReader:
         self._ends: dict[int, tuple[Reason, str]] = {}
         self._refused: set[int] = set()
         self._calls: dict[int, ToolCalls] = {}
-        self._newest_calls: list[int | None] = []
+        self._newest_calls: dict[int, list[int | None]] = {}
         self._state: OpenAiState | None = None
         self._places: dict[int, int] = {}
         self._usage: Usage | None = None
@@ -185,7 +185,12 @@ class OpenAiReader:
         self._tier = answer.service_tier or self._tier
         is_counted = answer.usage is not None or b'"usage":{' not in text
         if not is_counted or _SELDOM_NAMES.search(text) is not None:
-            self._take_seldom(_SELDOM.decode(text), deltas)
+            try:
+                seldom = [_SELDOM.decode(text)]
+            except UNREADABLE:
+                seldom = tolerance.read(text, Seldom, prepare)
+            for each in seldom:
+                self._take_seldom(each, deltas)
 
     def _take_seldom(self, answer: Seldom, deltas: Deltas) -> None:
         for choice in answer.choices or ():
@@ -205,7 +210,7 @@ class OpenAiReader:
     def _take_seldom_message(self, choice: int, said: SeldomMessage, deltas: Deltas) -> None:
         if said.function_call is not None:
             self._take_call(choice, ToolCall(function=said.function_call), deltas)
-        for place, call in zip(self._newest_calls, said.tool_calls or (), strict=False):
+        for place, call in zip(self._newest_calls.get(choice, ()), said.tool_calls or (), strict=False):
             if place is not None and (state := call.state()):
                 self._calls[choice].keep_state(place, state, deltas)
         if said.annotations:
@@ -254,7 +259,8 @@ class OpenAiReader:
             logprobs = logprobs_of(choice.logprobs.refusal) if choice.logprobs else ()
             deltas.add("refusal", choice.index, said.refusal, logprobs)
         if said.tool_calls:
-            self._newest_calls = [self._take_call(choice.index, call, deltas) for call in said.tool_calls]
+            places = [self._take_call(choice.index, call, deltas) for call in said.tool_calls]
+            self._newest_calls[choice.index] = places
 
     def _take_call(self, choice: int, call: ToolCall, deltas: Deltas) -> int | None:
         calls = self._calls.get(choice)

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from headgate.chat.v1 import message_pb2
 from services.router.providers.deltas import Deltas
-from services.router.providers.halves import whole_characters
 from services.router.providers.json_text import NOTHING
 from services.router.providers.openai_annotations import sources_of
 from services.router.providers.openai_shapes import SeldomMessage, state_of
 from services.router.providers.reasoning_details import ReasoningDetails
+from services.router.providers.tolerance import json_text
 
 
 class OpenAiState:
@@ -40,7 +38,7 @@ class OpenAiState:
                 _tell(
                     deltas,
                     choice,
-                    whole_characters(msgspec.json.encode({"reasoning_details": [block]}).decode()),
+                    json_text({"reasoning_details": [block]}),
                 )
         for choice, extra in self._extra.items():
             _tell(deltas, choice, extra)

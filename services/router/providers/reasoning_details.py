@@ -18,7 +18,9 @@ class ReasoningDetails:
                 name = next(
                     (piece[key] for key in ("index", "id") if isinstance(piece.get(key), int | str)), None
                 )
-                self._add(self._blocks.setdefault((piece.get("type"), name), {}), piece)
+                kind = piece.get("type")
+                key = kind if isinstance(kind, str) else "", name
+                self._add(self._blocks.setdefault(key, {}), piece)
 
     def blocks(self) -> list[dict[str, Any]]:
         return list(self._blocks.values())

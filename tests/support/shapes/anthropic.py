@@ -304,8 +304,54 @@ COUNTS = {
     ),
     "an output of 0 in the end": _counted(_INPUT, {"output_tokens": 0}, (20, 1, 0)),
 }
+_CITED = {"type": "char_location", "cited_text": "c", "document_title": "T", "document_index": 0}
+
+
+def _citing(*citations: Any) -> Shape:
+    pieces = [{"type": "citations_delta", "citation": each} for each in citations]
+    said = {"type": "text_delta", "text": "hi"}
+    return Shape(
+        answer(block(0, {"type": "text", "text": ""}, *pieces, said)),
+        body(HI | {"citations": list(citations)}),
+        text="hi",
+    )
+
+
+STATE = {
+    "citations": _citing(_CITED, _CITED),
+    "citations that are none": _citing(None, 3, "x", {"type": 4, "title": [1], "cited_text": {}}),
+    "signatures": Shape(
+        answer(
+            block(0, {"type": "thinking", "thinking": ""}, {"type": "signature_delta", "signature": "S1"}),
+            block(1, {"type": "redacted_thinking", "data": "x"}),
+            text(index=2),
+        ),
+        body(
+            {"type": "thinking", "thinking": "", "signature": "S1"},
+            {"type": "redacted_thinking", "data": "x"},
+            HI,
+        ),
+        text="hi",
+    ),
+    "signatures that are none": Shape(
+        answer(block(0, {"type": "thinking", "thinking": None, "signature": 5}), text(index=1)),
+        body(
+            {"type": "thinking", "thinking": None, "signature": 5},
+            {"type": "redacted_thinking", "data": [1]},
+            HI,
+        ),
+        text="hi",
+    ),
+}
 SHAPES = {
     f"{kind}: {name}": shape
-    for kind, shapes in {"tools": TOOLS, "odd": ODD, "events": EVENTS, "end": ENDS, "counts": COUNTS}.items()
+    for kind, shapes in {
+        "tools": TOOLS,
+        "odd": ODD,
+        "events": EVENTS,
+        "end": ENDS,
+        "counts": COUNTS,
+        "state": STATE,
+    }.items()
     for name, shape in shapes.items()
 }

@@ -526,6 +526,60 @@ COUNTS = {
     ),
     "a total below the sum": _counted(USAGE | {"total_tokens": 3}),
 }
+_SIGNED = {"extra_content": {"google": {"thought_signature": "s"}}}
+_SOURCE = {
+    "type": "url_citation",
+    "url_citation": {"url": "https://x", "title": "X", "start_index": 0, "end_index": 2},
+}
+_DETAIL = {"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0}
+
+
+def _beside_text(message: dict[str, Any], **fields: Any) -> Shape:
+    """`hi`, with what a server says beside it, in the message and beside the choices."""
+    whole = msgspec.json.decode(body({"content": "hi"} | message), type=dict) | fields
+    stream = sse(say("hi") | fields, chunk(message) | fields, end() | fields, COUNTED | fields) + DONE
+    return Shape(stream, msgspec.json.encode(whole), text="hi")
+
+
+STATE = {
+    "signatures of calls of two choices": Shape(
+        sse(
+            {
+                "choices": [
+                    {
+                        "index": at,
+                        "delta": {
+                            "tool_calls": [piece("f", "{}", index=0, id=f"c{at}") | _SIGNED] * (2 - at)
+                        },
+                    }
+                    for at in (0, 1)
+                ]
+            },
+            end("tool_calls"),
+            end("tool_calls", index=1),
+            COUNTED,
+        )
+        + DONE,
+        calls=(("f", "{}"), ("f", "{}")),
+        finish="TOOL_CALLS",
+        choice_count=2,
+    ),
+    "a signature of a text": _beside_text(_SIGNED),
+    "sources": _beside_text(
+        {"annotations": [_SOURCE]}, citations=["https://x"], search_results=[{"url": "https://x"}]
+    ),
+    "details of reasoning": _beside_text({"reasoning_details": [_DETAIL, _DETAIL | {"index": 1}]}),
+    "sources that are none": _beside_text({"annotations": 5}, citations="none", search_results={"a": 1}),
+    "sources of other types": _beside_text(
+        {"annotations": [None, 3, {"type": 4, "url": [1]}]}, citations=[5, None]
+    ),
+    "details that are none": _beside_text({"reasoning_details": "none"}),
+    "details of other types": _beside_text(
+        {"reasoning_details": [None, {"type": [1], "index": {}}, {"index": 1.5}]}
+    ),
+    "a call that is none": _beside_text({"function_call": "none"}, x_groq=[]),
+    "odd state of a text": _beside_text({"extra_content": "text", "reasoning_details": {}}),
+}
 SHAPES = {
     f"{kind}: {name}": shape
     for kind, shapes in {
@@ -537,6 +591,7 @@ SHAPES = {
         "end": ENDS,
         "failure": FAILURES,
         "counts": COUNTS,
+        "state": STATE,
     }.items()
     for name, shape in shapes.items()
 }
