@@ -90,7 +90,7 @@ class Pool:
                 _opened_for_this.set(opened)
                 try:
                     response = await self._send(self._opened(), url, body, headers)
-                except (aiohttp.ServerDisconnectedError, ConnectionError) as error:
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
                     if opened or _has_answered(error):
                         raise
                     response = await self._send_anew(url, body, headers)

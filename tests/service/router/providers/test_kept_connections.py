@@ -1,6 +1,8 @@
 """A kept connection that its server closes just when a request comes: sent once more, on a new one, and never twice to a new one."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -37,7 +39,11 @@ async def closing(
                     break
                 writer.write(head + body)
             if resets:
+                # At once, and with what was not sent thrown away: the other side is told of a reset, and of no end.
+                connection: socket.socket = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
+                return
             writer.write(begins)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
