@@ -14,8 +14,8 @@ CHAT = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}
 
 
 def write_gguf(path: str) -> None:
-    import gguf  # type: ignore[import-not-found]  # noqa: PLC0415 - only one of the two is installed
-    import numpy as np  # type: ignore[import-not-found]  # noqa: PLC0415
+    import gguf  # noqa: PLC0415 - only one of the two is installed
+    import numpy as np  # noqa: PLC0415
 
     random = np.random.default_rng(1)
     tokens = SPECIAL + BYTES
@@ -61,8 +61,8 @@ def write_gguf(path: str) -> None:
 
 
 def write_transformers(path: str) -> None:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # type: ignore[import-not-found]  # noqa: PLC0415
-    from transformers import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+    from transformers import (  # noqa: PLC0415
         LlamaConfig,
         LlamaForCausalLM,
         PreTrainedTokenizerFast,

@@ -92,7 +92,8 @@ class Failover:
             else:
                 leg.complete(self._clock.epoch_ns())
                 self._health[target.target_id].succeed(self._clock.monotonic())
-                await self._count_input(run, leg)
+                if not leg.has_input_count:
+                    await self._count_input(run, leg)
                 return
             run.check()
         raise self._failure(run, last)
@@ -145,8 +146,6 @@ class Failover:
 
     async def _count_input(self, run: Run, leg: Leg) -> None:
         """Of an answer that came without a count, where the provider has a way to ask for it; what it can't tell stays estimated."""
-        if leg.has_input_count:
-            return
         try:
             async with asyncio.timeout(_COUNT_SECONDS):
                 counted = await leg.target.provider.count_tokens(leg.target.model, run.request)

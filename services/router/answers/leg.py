@@ -118,9 +118,10 @@ class Leg:
         A prompt has tokens, and so has what was said: a 0 for either is no count. An attempt that broke off is counted by its
         pieces where the provider had not counted as far. One that the provider never served used nothing.
         """
-        reported, pieces = self.reported, self._estimated_output()
-        if reported is not None and self._is_believable(reported, pieces):
+        reported = self.reported
+        if reported is not None and self._is_believable(reported):
             return reported
+        pieces = self._estimated_output()
         usage = usage_pb2.TokenUsage(source=usage_pb2.USAGE_SOURCE_ESTIMATED)
         if reported is not None:
             usage.CopyFrom(reported)
@@ -141,10 +142,14 @@ class Leg:
             return self.pieces
         return min(self.pieces, self.most_output_tokens)
 
-    def _is_believable(self, reported: usage_pb2.TokenUsage, pieces: int) -> bool:
-        if not reported.input_tokens or (self.pieces and not reported.output_tokens):
+    def _is_believable(self, reported: usage_pb2.TokenUsage) -> bool:
+        if not reported.input_tokens:
             return False
-        return self.whole or reported.output_tokens >= pieces
+        if reported.output_tokens >= self.pieces:
+            return True
+        return reported.output_tokens > 0 and (
+            self.whole or reported.output_tokens >= self._estimated_output()
+        )
 
     def record(
         self,

@@ -121,7 +121,8 @@ class _Patience:
 async def whole(pool: Pool, asked: Question, reader: AnswerReader) -> AsyncGenerator[Chunk, None]:
     try:
         body = await fetch(pool, asked, pool.timeouts.whole_answer)
-        chunk = whole_of(body, reader) if _EVENTS.match(body) else reader.read_body(body)
+        is_stream = body[:1] not in _JSON_BEGINS and _EVENTS.match(body)
+        chunk = whole_of(body, reader) if is_stream else reader.read_body(body)
     finally:
         asked.share.hold(0)
     yield chunk
