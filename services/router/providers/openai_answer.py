@@ -267,12 +267,15 @@ class OpenAiReader:
         if calls is None:
             calls = self._calls[choice] = ToolCalls(choice)
         function = call.function or Function()
+        arguments = function.arguments or ""
+        if self._halves is not None:
+            arguments = self._halves.join((f"call {call.index}", choice), arguments)
         return calls.take(
             deltas,
             index=call.index,
             call_id=call.id or "",
             name=function.name or "",
-            arguments=function.arguments or "",
+            arguments=arguments,
         )
 
     def _take_ends(self, answer: Answer) -> None:

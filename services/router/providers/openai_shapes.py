@@ -125,10 +125,6 @@ def join(said: Message, choice: int, halves: Halves) -> None:
     )
     said.reasoning = None
     said.refusal = halves.join(("refusal", choice), said.refusal or "")
-    for call in said.tool_calls or ():
-        if call.function is not None:
-            key = f"call {call.index}", choice
-            call.function.arguments = halves.join(key, call.function.arguments or "")
 
 
 def logprobs_of(tokens: list[TokenLogprob] | None) -> list[completion_pb2.TokenLogprob]:

@@ -116,6 +116,16 @@ def _fit_float(value: Any, _: inspect.Type) -> Any:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else UNSET
 
 
+def _in_whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, list):
+        return [_in_whole_characters(each) for each in value]
+    if isinstance(value, dict):
+        return {whole_characters(name): _in_whole_characters(each) for name, each in value.items()}
+    return value
+
+
 _FITS: dict[type[inspect.Type], Callable[[Any, Any], Any]] = {
     inspect.UnionType: _fit_union,
     inspect.ListType: _fit_list,
@@ -124,7 +134,7 @@ _FITS: dict[type[inspect.Type], Callable[[Any, Any], Any]] = {
     inspect.FloatType: _fit_float,
     inspect.StrType: lambda value, _: value if isinstance(value, str) else UNSET,
     inspect.NoneType: lambda value, _: None if value is None else UNSET,
-    inspect.AnyType: lambda value, _: value,
+    inspect.AnyType: lambda value, _: _in_whole_characters(value),
     inspect.RawType: lambda value, _: msgspec.Raw(_encoded(value)),
 }
 
