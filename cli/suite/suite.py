@@ -19,6 +19,7 @@ from services._runtime.private import FILE_MODE, narrow, private_file, private_f
 _READY_SECONDS = 60.0
 _TELL_AFTER_SECONDS = 2.0
 _POLL_SECONDS = 0.02
+_LINE_SECONDS = 0.5
 _DRAIN_MARGIN_SECONDS = 10.0
 _DEFAULT_DRAIN_SECONDS = 30.0
 
@@ -235,14 +236,17 @@ class Suite:
             await_serving(name, addresses.grpc[name], _READY_SECONDS)
 
     def _addresses(self) -> Addresses:
-        metrics = {
-            name: str(listening["metrics_address"])
-            for name in SERVICES
-            if (listening := self.children[name].logged("listening")) and listening["metrics_address"]
-        }
+        metrics = {name: address for name in SERVICES if (address := self._metrics_address(name))}
         grpc = {name: self._address(name) for name in SERVICES}
         simulator = f"http://{self._address('simulator')}" if self.with_simulator else ""
         return Addresses(grpc, metrics, simulator)
+
+    def _metrics_address(self, name: str) -> str:
+        """As its log says, in a line that comes right after the port file, unless its log level leaves such lines out."""
+        until = time.monotonic() + _LINE_SECONDS
+        while (listening := self.children[name].logged("listening")) is None and time.monotonic() < until:
+            self._signals.pause(_POLL_SECONDS)
+        return str(listening["metrics_address"]) if listening is not None else ""
 
     def _await_end(self, group: list[Child], signals_before: int) -> None:
         deadline = time.monotonic() + self._drain_seconds(group) + _DRAIN_MARGIN_SECONDS

@@ -148,7 +148,12 @@ async def _read(
         plan=plan,
         callers=prepared.callers,
         asked=asked,
-        served=[each for each in services.simulator.ledger.since(prepared.since) if each.model in models],
+        served=[
+            each
+            for each in services.simulator.ledger.since(prepared.since)
+            # Who only counts a prompt serves nothing.
+            if each.model in models and not each.api.endswith("count_tokens")
+        ],
         entries=entries,
         budgets=kept.budgets,
         peeked=await _peek(services, plan, prepared.callers) if plan.limits else [],
